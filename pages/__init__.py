@@ -1,0 +1,1 @@
+"""What a curator sees: one file per stop of the way."""
