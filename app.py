@@ -1,0 +1,1 @@
+"""Navigation and the open workspace."""
