@@ -69,3 +69,16 @@ def uniform(domains: Iterable[str]) -> Mixture:
 def total_variation(a: Mapping[str, float], b: Mapping[str, float]) -> float:
     """Half the sum of absolute differences: the weight that has to move to turn `a` into `b`."""
     return 0.5 * math.fsum(abs(a.get(d, 0.0) - b.get(d, 0.0)) for d in a.keys() | b.keys())
+
+
+def in_units(weights: Mapping[str, float], total: int) -> dict[str, int]:
+    """Share out `total` whole units by weight with an exact sum (largest remainder).
+
+    Ties go to the name that sorts first, so the order of `weights` does not matter.
+    """
+    scale = total / math.fsum(weights.values())
+    units = {d: math.floor(w * scale) for d, w in weights.items()}
+    by_remainder = sorted(weights, key=lambda d: (units[d] - weights[d] * scale, d))
+    for d in by_remainder[: total - sum(units.values())]:
+        units[d] += 1
+    return units

@@ -1,8 +1,27 @@
-"""Design of swarms and the run table.
+"""Design of swarms, one shard of a swarm, and the run table.
 
-`RunTable` holds finished probes; `read_runs` reads a workspace's `runs/`.
+`SwarmSpec` and `design_swarm` plan, `run_shard` trains, `RunTable` and `read_runs` hold what came out;
+`load_engine` finds what runs a swarm in the background.
 """
 
+from causalmix_core.probes.design import Probe, SwarmSpec, design_swarm, reference_of
+from causalmix_core.probes.engine import LIVE, SwarmEngine, SwarmState, SwarmStatus, load_engine
 from causalmix_core.probes.runs import LOSS, STATE, WEIGHT, Assignment, RunTable, read_runs
 
-__all__ = ["LOSS", "STATE", "WEIGHT", "Assignment", "RunTable", "read_runs"]
+__all__ = [
+    "LIVE",
+    "LOSS",
+    "STATE",
+    "WEIGHT",
+    "Assignment",
+    "Probe",
+    "RunTable",
+    "SwarmEngine",
+    "SwarmSpec",
+    "SwarmState",
+    "SwarmStatus",
+    "design_swarm",
+    "load_engine",
+    "read_runs",
+    "reference_of",
+]

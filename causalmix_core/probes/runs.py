@@ -23,10 +23,6 @@ LOSS = "loss/"
 
 Assignment = Literal["randomised", "adaptive", "observational"]
 
-PROVENANCE_COLUMNS = (
-    "run", "job", "probe", "snapshot", "assignment", "seed", "proxy", "tokens", "finished_at", "version",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class RunTable:
@@ -95,7 +91,7 @@ class RunTable:
 
 
 def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
-    """Read every run file of a workspace, of one snapshot where given.
+    """Read the finished probes of a workspace, of one snapshot where given.
 
     Args:
         runs_dir: the workspace's `runs/`.
@@ -109,7 +105,8 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
     if files:
         with duckdb.connect() as con:
             frame = con.execute(
-                "SELECT * FROM read_parquet(?, union_by_name = true) ORDER BY run", [files]
+                "SELECT * FROM read_parquet(?, union_by_name = true) WHERE status = 'finished' ORDER BY run",
+                [files],
             ).df()
     if snapshot is not None and len(frame):
         frame = frame[frame["snapshot"] == snapshot]

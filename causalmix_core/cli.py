@@ -1,0 +1,462 @@
+"""`causalmix`: the steps from text to an exported mixture, as verbs.
+
+Each verb calls what the pages call. Errors that the user can mend are one line on stderr and exit
+status 1; heavy libraries load only in the verbs that need them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from getpass import getuser
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from causalmix_core import __version__
+from causalmix_core.errors import CausalMixError
+from causalmix_core.workspace import (
+    DomainSource,
+    Workspace,
+    WorkspaceConfig,
+    check_name,
+    scratch_path,
+)
+
+app = typer.Typer(
+    name="causalmix",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Decide what a language model is trained on: from a pool of text to a mixture that was tested "
+    "on real proxy models.\n\nThe way: init -> ingest -> probe -> discover -> estimate -> suggest -> "
+    "export. `causalmix demo` walks the first three on text that every installation has; "
+    "`causalmix ui` opens the same workspace in a browser.",
+)
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", envvar="CAUSALMIX_WORKSPACE", help="The workspace folder."),
+]
+GraphOption = Annotated[
+    str,
+    typer.Option("--graph", help="Name of the causal graph. Without a saved one, all weights may matter."),
+]
+EstimatorOption = Annotated[
+    str, typer.Option("--estimator", help="linear_dml or causal_forest_dml (see docs/METHOD.md).")
+]
+HERE = Path()
+DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.0}
+"""The demo's curator wants a model that is good at Python and at prose about it."""
+
+
+def main() -> None:
+    """Run the command line; a CausalMixError becomes one readable line."""
+    try:
+        app()
+    except CausalMixError as error:
+        typer.secho(f"causalmix: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(1)
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"causalmix {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    workspace: Annotated[Path, typer.Argument(help="The folder to make the workspace in.")],
+    name: Annotated[str, typer.Option(help="A name for people; default: the folder's name.")] = "",
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A folder with one subfolder or file per domain (.jsonl, .jsonl.gz, .jsonl.zst, "
+            ".parquet, .txt).",
+        ),
+    ] = None,
+    text_field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
+) -> None:
+    """Make a workspace, with the domains found in a folder."""
+    from causalmix_core.corpus import discover_domains
+
+    domains: dict[str, DomainSource] = {}
+    if source is not None:
+        domains = {
+            d: DomainSource(path=s.path, text_field=text_field)
+            for d, s in discover_domains(source.expanduser().absolute()).items()
+        }
+    made = Workspace.create(
+        workspace, WorkspaceConfig(name=name or workspace.absolute().name, domains=domains)
+    )
+    typer.echo(f"Made the workspace {made.root}")
+    for domain, where in domains.items():
+        typer.echo(f"  {domain:<20} {where.path}")
+    then = "causalmix ingest" if domains else f"list your domains in {made.config_path}, then run ingest"
+    typer.echo(f"Next: {then} -w {workspace}" if domains else f"Next: {then}")
+
+
+@app.command()
+def ingest(workspace: WorkspaceOption = HERE) -> None:
+    """Read the domains' documents into a snapshot with statistics.
+
+    Lines that cannot be used are skipped and counted, with their place. Unchanged sources make no new
+    snapshot.
+    """
+    from causalmix_core.corpus import ingest as ingest_pool
+
+    report = ingest_pool(Workspace.open(workspace), progress=_progress)
+    typer.echo(f"Snapshot {report.snapshot} " + ("made" if report.created else "is up to date"))
+    for line in report.summary():
+        typer.echo(f"  {line}")
+
+
+@app.command()
+def probe(
+    workspace: WorkspaceOption = HERE,
+    probes: Annotated[int, typer.Option(help="How many proxies to train.")] = 48,
+    proxy: Annotated[str, typer.Option(help="Preset: nano, micro or milli.")] = "nano",
+    tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the design, the initial weights and the order.")] = 0,
+    engine: Annotated[str, typer.Option(help="What runs the swarm.")] = "local",
+    detach: Annotated[bool, typer.Option(help="Return at once; the swarm goes on.")] = False,
+    resume: Annotated[str, typer.Option(metavar="JOB", help="Go on with a stopped job.")] = "",
+    cancel: Annotated[str, typer.Option(metavar="JOB", help="Stop a running job.")] = "",
+    list_jobs: Annotated[bool, typer.Option("--list", help="List the jobs and how they stand.")] = False,
+) -> None:
+    """Train a swarm of small proxy models on many mixtures, in the background."""
+    from causalmix_core.probes import SwarmSpec, load_engine
+    from causalmix_core.proxy import PRESETS
+
+    opened = Workspace.open(workspace)
+    runner = load_engine(engine)
+    if list_jobs:
+        for job in runner.jobs(opened):
+            at = runner.status(opened, job)
+            typer.echo(f"{job}  {at.state:<12} {at.finished}/{at.swarm.probes} probes")
+        return
+    if cancel:
+        runner.cancel(opened, cancel)
+        typer.echo(f"Asked job {cancel} to stop; its finished shards are kept.")
+        return
+    if resume:
+        job = resume
+        runner.resume(opened, job)
+    else:
+        preset = {str(k): v for k, v in PRESETS.items()}.get(proxy)
+        if preset is None:
+            raise CausalMixError(f"There is no proxy {proxy!r}; choose from: {', '.join(PRESETS)}.")
+        fields: dict[str, Any] = preset.model_dump() | ({"tokens": tokens} if tokens is not None else {})
+        job = runner.submit(opened, _validated(SwarmSpec, probes=probes, proxy=fields, seed=seed))
+    typer.echo(f"Job {job} runs in the background.")
+    if not detach:
+        _follow(opened, engine, job)
+
+
+@app.command()
+def discover(
+    workspace: WorkspaceOption = HERE,
+    method: Annotated[str, typer.Option(help="boss or pc.")] = "boss",
+    alpha: Annotated[float, typer.Option(help="Level of the independence tests of pc.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    name: Annotated[str, typer.Option(help="Save as this graph.")] = "main",
+) -> None:
+    """Discover a causal graph from the finished probes and save it as a new revision."""
+    from causalmix_core.corpus import open_snapshot
+    from causalmix_core.graph import DISCOVERY_METHODS, list_graphs, save_graph
+    from causalmix_core.graph import discover as discover_graph
+    from causalmix_core.probes import read_runs
+
+    chosen = next((m for m in DISCOVERY_METHODS if m == method), None)
+    if chosen is None:
+        raise CausalMixError(f"There is no method {method!r}; choose from: {', '.join(DISCOVERY_METHODS)}.")
+    opened = Workspace.open(workspace)
+    snapshot = open_snapshot(opened)
+    runs = read_runs(opened.runs, snapshot.id)
+    found = discover_graph(runs, chosen, alpha=alpha, seed=seed, by=getuser())
+    revisions = list_graphs(opened).get(name, [])
+    saved = save_graph(
+        opened,
+        name,
+        found.graph,
+        parent=max(revisions) if revisions else None,
+        by=getuser(),
+        note=f"discovered with {method}",
+        snapshot=snapshot.id,
+        runs=len(runs),
+    )
+    for edge in found.graph.edges:
+        typer.echo(f"  {edge.text}")
+    for note in found.notes:
+        typer.echo(f"Note: {note}")
+    typer.echo(f"Saved graph {name}, revision {saved.revision}, from {len(runs)} probes.")
+
+
+@app.command()
+def estimate(
+    workspace: WorkspaceOption = HERE,
+    graph: GraphOption = "main",
+    estimator: EstimatorOption = "linear_dml",
+    output: Annotated[Path | None, typer.Option(help="Also write the effects to this .csv.")] = None,
+) -> None:
+    """Estimate what one more percentage point of each domain does to each outcome."""
+    from causalmix_core.effects import fit_effects
+    from causalmix_core.question import gather
+    from causalmix_core.workspace import write_atomic
+
+    question = gather(Workspace.open(workspace), graph)
+    model = fit_effects(
+        question.runs,
+        question.graph,
+        estimator=_estimator(estimator),
+        objective=question.objective,
+        progress=_progress,
+    )
+    effects = model.effects(question.state, question.reference)
+    if output is not None:
+        write_atomic(output, effects.to_csv(index=False))
+    typer.echo("Effect of +1 percentage point of a domain, taken from the others in proportion")
+    typer.echo("(change of the held-out loss in nats per token; 95% interval; * = differs from zero)")
+    for outcome, rows in effects.groupby("outcome", sort=False):
+        typer.echo(f"\n{outcome}")
+        for row in rows.itertuples():
+            mark = "*" if row.distinguishable else " "
+            span = f"[{row.lower:+.5f}, {row.upper:+.5f}]"
+            typer.echo(f"  {row.domain:<20} {row.effect:+.5f} {span} {mark}")
+    for note in model.notes:
+        typer.echo(f"Note: {note}")
+
+
+@app.command()
+def suggest(
+    workspace: WorkspaceOption = HERE,
+    graph: GraphOption = "main",
+    estimator: EstimatorOption = "linear_dml",
+    policy: Annotated[str, typer.Option(help="search or analytical.")] = "search",
+    radius: Annotated[
+        float, typer.Option(help="Trust region: how much weight may move, 0 to 1 (total variation).")
+    ] = 0.25,
+    name: Annotated[str, typer.Option(help="Save the mixture under this name.")] = "suggested",
+    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+) -> None:
+    """Suggest a mixture from the effects and save it."""
+    from causalmix_core.effects import fit_effects
+    from causalmix_core.mixture import POLICIES, mixture_record, save_mixture
+    from causalmix_core.mixture import suggest as suggest_mixture
+    from causalmix_core.mixture.store import load_mixture, mixture_names
+    from causalmix_core.question import gather
+
+    chosen = next((p for p in POLICIES if p == policy), None)
+    if chosen is None:
+        raise CausalMixError(f"There is no policy {policy!r}; choose from: {', '.join(POLICIES)}.")
+    _named(name)
+    opened = Workspace.open(workspace)
+    question = gather(opened, graph)
+    fitted = fit_effects(
+        question.runs,
+        question.graph,
+        estimator=_estimator(estimator),
+        objective=question.objective,
+        progress=_progress,
+    )
+    found = suggest_mixture(
+        fitted, question.state, question.reference, radius=radius, policy=chosen, seed=seed
+    )
+    record = mixture_record(
+        question, fitted, found.mixture, name=name, by=getuser(), policy=chosen, radius=radius
+    )
+    parent = load_mixture(opened, name).revision if name in mixture_names(opened) else None
+    saved = save_mixture(opened, record, parent)
+    for domain in sorted(saved.weights):
+        typer.echo(
+            f"  {domain:<20} {saved.weights[domain]:8.2%}   (reference {saved.reference[domain]:.2%})"
+        )
+    for outcome, change in saved.predicted.items():
+        typer.echo(
+            f"  {outcome:<20} {change.change:+.4f} [{change.lower:+.4f}, {change.upper:+.4f}] predicted"
+        )
+    for note in (*fitted.notes, *found.notes):
+        typer.echo(f"Note: {note}")
+    typer.echo(f"Saved mixture {name}, revision {saved.revision}. Next: causalmix export {name}")
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Name of a saved mixture.")] = "suggested",
+    workspace: WorkspaceOption = HERE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default: stdout.")] = None,
+    token_budget: Annotated[
+        int | None, typer.Option(help="Tokens of the training run; default: the workspace's.")
+    ] = None,
+) -> None:
+    """Write a saved mixture as YAML: weights, token counts, and where they came from."""
+    from causalmix_core.mixture import export_saved
+    from causalmix_core.workspace import write_atomic
+
+    text = export_saved(Workspace.open(workspace), name, token_budget)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomic(output, text)
+        typer.echo(f"Wrote {output}")
+
+
+@app.command()
+def demo(
+    workspace: Annotated[Path, typer.Argument(help="Folder of the demo workspace.")] = Path("demo-workspace"),
+    probes: Annotated[int, typer.Option(help="Proxies in the first swarm.")] = 48,
+    tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
+    keep: Annotated[bool, typer.Option(help="Leave a workspace that is already there as it is.")] = False,
+) -> None:
+    """Make the demo workspace from text of this very installation and start its first swarm."""
+    from causalmix_core.corpus import ingest as ingest_pool
+    from causalmix_core.corpus import write_demo_corpus
+    from causalmix_core.probes import SwarmSpec, load_engine
+    from causalmix_core.proxy import PRESETS
+
+    if keep and (workspace / "workspace.yaml").exists():
+        Workspace.open(workspace)
+        typer.echo(f"The workspace {workspace} is there already; it is opened as it is.")
+        return
+    fields: dict[str, Any] = PRESETS["nano"].model_dump() | ({"tokens": tokens} if tokens else {})
+    swarm = _validated(SwarmSpec, probes=probes, proxy=fields)
+    if workspace.exists() and (not workspace.is_dir() or any(workspace.iterdir())):
+        raise CausalMixError(
+            f"{workspace} exists and is not empty. Name another folder, or open it with "
+            f"`causalmix ui -w {workspace}` if it is a workspace."
+        )
+    # Built beside its place and moved there when complete: half a demo is never opened as a whole one.
+    scratch = scratch_path(workspace.absolute())
+    try:
+        made = Workspace.create(scratch, WorkspaceConfig(name="Demo"))
+        typer.echo("Collecting the demo corpus from this installation ...")
+        sources = write_demo_corpus(scratch / "sources")
+        made.save_config(
+            WorkspaceConfig(
+                name="Demo",
+                domains={
+                    d: DomainSource(path=str(Path(s.path).relative_to(scratch)), text_field=s.text_field)
+                    for d, s in sources.items()
+                },
+                objective=DEMO_OBJECTIVE,
+                token_budget=20_000_000,
+            )
+        )
+        report = ingest_pool(made, progress=_progress)
+        scratch.rename(workspace.absolute())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for line in report.summary():
+        typer.echo(f"  {line}")
+    job = load_engine().submit(Workspace.open(workspace), swarm)
+    typer.echo(f"Started the first swarm: {probes} probes in the background (job {job}).")
+
+
+@app.command()
+def ui(
+    workspace: WorkspaceOption = HERE,
+    port: Annotated[int, typer.Option(help="Port; the next free one when taken.")] = 8501,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+) -> None:
+    """Open the workspace in a browser, on this machine only (127.0.0.1)."""
+    opened = Workspace.open(workspace)
+    free = _free_port(port)
+    if free != port:
+        typer.secho(f"Port {port} is taken; using {free}.", fg=typer.colors.YELLOW)
+    root = Path(__file__).resolve().parent.parent
+    typer.echo(f"CausalMix: http://127.0.0.1:{free}   (workspace {opened.root}; stop with Ctrl+C)")
+    command = [
+        sys.executable, "-m", "streamlit", "run", str(root / "app.py"),
+        "--server.address=127.0.0.1", f"--server.port={free}", "--browser.gatherUsageStats=false",
+        f"--server.headless={'false' if open_browser and _has_display() else 'true'}",
+    ]  # fmt: skip
+    environment = {**os.environ, "CAUSALMIX_WORKSPACE": str(opened.root)}
+    try:
+        sys.exit(subprocess.run(command, cwd=root, env=environment, check=False).returncode)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def _validated(model: Any, **fields: Any) -> Any:
+    """Build a pydantic value from options; a bad option becomes words."""
+    from pydantic import ValidationError
+
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
+
+
+def _estimator(name: str) -> Any:
+    from causalmix_core.effects import ESTIMATORS
+
+    chosen = next((e for e in ESTIMATORS if e == name), None)
+    if chosen is None:
+        raise CausalMixError(f"There is no estimator {name!r}; choose from: {', '.join(ESTIMATORS)}.")
+    return chosen
+
+
+def _named(name: str) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise CausalMixError(f"{error}.") from error
+
+
+def _progress(fraction: float, what: str) -> None:
+    """One line that is rewritten on a terminal; nothing where output is read by a program."""
+    if sys.stderr.isatty():
+        end = "\n" if fraction >= 1 else ""
+        typer.echo(f"\r\033[K{fraction:4.0%} {what}{end}", err=True, nl=False)
+
+
+def _follow(workspace: Workspace, engine: str, job: str) -> None:
+    """Print progress until the job ends. Ctrl+C leaves the job running."""
+    from causalmix_core.probes import LIVE, load_engine
+
+    runner = load_engine(engine)
+    typer.echo("Ctrl+C stops watching, not the job.")
+    try:
+        while (at := runner.status(workspace, job)).state in LIVE:
+            left = f", {at.seconds_left:.0f} s left" if at.seconds_left is not None else ""
+            _progress(min(at.fraction, 0.99), f"{at.finished}/{at.swarm.probes} probes{left}")
+            time.sleep(1)
+    except KeyboardInterrupt:
+        typer.echo(f"\nJob {job} goes on. See it with: causalmix probe --list")
+        return
+    _progress(1.0, f"{at.finished}/{at.swarm.probes} probes")
+    typer.echo(f"Job {job}: {at.state}, {at.finished} probes finished, {at.diverged} diverged.")
+    if at.state != "finished":
+        raise CausalMixError(at.message or f"The job is {at.state}; resume it with --resume {job}.")
+
+
+def _free_port(wanted: int) -> int:
+    for port in range(wanted, wanted + 50):
+        with socket.socket() as probe_socket:
+            try:
+                probe_socket.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise CausalMixError(f"No free port from {wanted} to {wanted + 49}. Choose another with --port.")
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,137 @@
+"""What the graph says about the effect of the mixture on one outcome, in words a curator understands.
+
+The weights are one decision, so they are identified as one joint treatment: which of them can reach the
+outcome at all, and which pool-state variables must be held fixed so that what remains is their effect.
+Identification and its check are dowhy's; see `identify` for why not by its one-call function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import networkx as nx
+from pydantic import BaseModel, ConfigDict
+
+from causalmix_core.errors import CausalMixError
+from causalmix_core.graph.model import CausalGraph
+
+
+class Identification(BaseModel):
+    """What can be estimated about one outcome, and how.
+
+    Attributes:
+        outcome: the outcome's node.
+        treatments: weights with a directed path to the outcome, sorted.
+        excluded: weights without one; they have no effect of their own under this graph. Sorted.
+        adjustment: pool-state nodes to hold fixed, a smallest sufficient set, sorted.
+        modifiers: pool-state nodes with a directed path to the outcome: only these may change the
+            effect. Sorted.
+        identified: whether the effect follows from what is measured.
+        reason: all of this in words.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: str
+    treatments: tuple[str, ...]
+    excluded: tuple[str, ...]
+    adjustment: tuple[str, ...]
+    modifiers: tuple[str, ...]
+    identified: bool
+    reason: str
+
+
+def identify(graph: CausalGraph, outcome: str, observed: Collection[str] | None = None) -> Identification:
+    """Identify the joint effect of all weights on `outcome`.
+
+    The adjustment set is a minimal separator of weights and outcome in the proper backdoor graph (van
+    der Zander, Liskiewicz and Textor 2014), which dowhy builds; dowhy's own check of the backdoor
+    criterion then has to accept it. dowhy's one-call `identify_effect_auto` answers "zero" for the joint
+    treatment as soon as one weight has no path, cannot tell "nothing to adjust for" from "not
+    identified", and its answer depends on the order of a set.
+
+    Args:
+        graph: the causal graph.
+        outcome: id of an outcome node.
+        observed: pool-state nodes that were measured; None: all of the graph.
+
+    Raises:
+        CausalMixError: the graph has no such outcome.
+    """
+    outcomes = [n.id for n in graph.nodes if n.tier == "outcome"]
+    if outcome not in outcomes:
+        raise CausalMixError(
+            f"The graph has no outcome {outcome}; it has: {', '.join(outcomes) or 'none'}. "
+            "Use a graph of these runs, or discover it again."
+        )
+    weights = sorted(n.id for n in graph.nodes if n.tier == "weight")
+    states = sorted(n.id for n in graph.nodes if n.tier == "state")
+    measured = states if observed is None else [s for s in states if s in set(observed)]
+    treatments = tuple(w for w in weights if graph.has_path(w, outcome))
+    excluded = tuple(w for w in weights if w not in treatments)
+    modifiers = tuple(s for s in measured if graph.has_path(s, outcome))
+    adjustment: tuple[str, ...] | None = ()
+    if treatments:
+        adjustment = _adjustment_set(graph.to_networkx(), treatments, outcome, measured)
+    return Identification(
+        outcome=outcome,
+        treatments=treatments,
+        excluded=excluded,
+        adjustment=adjustment or (),
+        modifiers=modifiers,
+        identified=adjustment is not None,
+        reason=_reason(outcome, treatments, excluded, adjustment, sorted(set(states) - set(measured))),
+    )
+
+
+def _adjustment_set(
+    dag: nx.DiGraph, treatments: tuple[str, ...], outcome: str, measured: list[str]
+) -> tuple[str, ...] | None:
+    """A smallest set of measured pool states that blocks every backdoor path; None if there is none."""
+    from dowhy.graph import check_valid_backdoor_set, get_proper_backdoor_graph
+
+    backdoor = get_proper_backdoor_graph(dag, list(treatments), [outcome])
+    # What a weight causes may not be held fixed: that would remove a part of its effect.
+    downstream = set().union(*(nx.descendants(dag, t) for t in treatments))
+    allowed = set(measured) - downstream
+    separator = nx.find_minimal_d_separator(backdoor, set(treatments), {outcome}, restricted=allowed)
+    if separator is None:
+        return None
+    chosen = tuple(sorted(separator))
+    verdict = check_valid_backdoor_set(
+        dag, list(treatments), [outcome], list(chosen), new_graph=backdoor, dseparation_algo="default"
+    )
+    return chosen if verdict["is_dseparated"] else None
+
+
+def _reason(
+    outcome: str,
+    treatments: tuple[str, ...],
+    excluded: tuple[str, ...],
+    adjustment: tuple[str, ...] | None,
+    unmeasured: list[str],
+) -> str:
+    if not treatments:
+        return f"No weight has a path to {outcome} in the graph, so no mixture changes it: the effect is 0."
+    if adjustment is None:
+        return (
+            f"Not identified: something that causes both the weights and {outcome} was not measured in "
+            f"the runs ({', '.join(unmeasured) or 'see the graph'}). What is shown is association. "
+            "Measure it, or draw the mixtures at random."
+        )
+    parts = []
+    if adjustment:
+        parts.append(
+            f"{', '.join(adjustment)} may influence both the weights and {outcome}; holding "
+            f"{'it' if len(adjustment) == 1 else 'them'} fixed leaves the effect of the weights."
+        )
+    else:
+        parts.append(f"Nothing in the graph influences both the weights and {outcome}: no adjustment needed.")
+    if excluded:
+        parts.append(
+            f"{', '.join(excluded)} {'has' if len(excluded) == 1 else 'have'} no path to {outcome}, "
+            "so no effect of their own."
+            if len(excluded) > 1
+            else f"{excluded[0]} has no path to {outcome}, so no effect of its own."
+        )
+    return " ".join(parts)

@@ -1,0 +1,100 @@
+"""One shard of a swarm: the probes that one worker trains together, from snapshot to run-table rows.
+
+Every engine runs this same function, so a probe's record does not depend on where it was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from causalmix_core import __version__
+from causalmix_core.corpus import STATE_FEATURES, Snapshot
+from causalmix_core.errors import CausalMixError
+from causalmix_core.probes.design import Probe, SwarmSpec
+from causalmix_core.probes.runs import LOSS, STATE, WEIGHT
+from causalmix_core.proxy import DomainTokens, TokenPool, heldout_windows, train_proxies
+from causalmix_core.proxy.training import Progress
+
+
+def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
+    """Read a snapshot as tokens for the swarm's proxy.
+
+    Raises:
+        CausalMixError: a domain has fewer training or held-out tokens than one sequence.
+    """
+    length = swarm.proxy.sequence_length
+    train, heldout = {}, {}
+    for domain in snapshot.domains:
+        train[domain] = DomainTokens.from_frame(snapshot.texts(domain, "train"), STATE_FEATURES)
+        if len(train[domain].tokens) < length:
+            raise CausalMixError(
+                f"Domain {domain} has {len(train[domain].tokens)} training tokens, fewer than one "
+                f"sequence of {length}. Add documents or choose a proxy with shorter sequences."
+            )
+        try:
+            heldout[domain] = heldout_windows(
+                snapshot.texts(domain, "heldout"), length, swarm.heldout_windows
+            )
+        except CausalMixError as error:
+            raise CausalMixError(f"Domain {domain}: {error}") from error
+    return TokenPool(train, heldout, STATE_FEATURES, swarm.seed)
+
+
+def run_shard(
+    pool: TokenPool,
+    snapshot_id: str,
+    swarm: SwarmSpec,
+    probes: Sequence[Probe],
+    *,
+    job: str,
+    device: str,
+    progress: Progress | None = None,
+    progress_every: int = 20,
+) -> pd.DataFrame:
+    """Train the probes of a shard together and return their rows of the run table.
+
+    A probe whose loss is not finite is kept with status `failed`, so that it is neither lost nor ever
+    used as data.
+    """
+    sub_pools = [pool.sub_pool(p.tilt) for p in probes]
+    sequences = np.stack(
+        [
+            pool.sequences(s, p.mixture, swarm.proxy.sequences, swarm.proxy.sequence_length)
+            for s, p in zip(sub_pools, probes, strict=True)
+        ]
+    )
+    trained = train_proxies(
+        swarm.proxy,
+        sequences,
+        pool.heldout,
+        seed=swarm.seed,
+        device=device,
+        progress=progress,
+        progress_every=progress_every,
+    )
+    rows = []
+    for i, (probe, sub_pool) in enumerate(zip(probes, sub_pools, strict=True)):
+        losses = {LOSS + d: float(v[i]) for d, v in sorted(trained.losses.items())}
+        rows.append(
+            {
+                "run": f"{job}-{probe.number:04d}",
+                "job": job,
+                "probe": probe.number,
+                "status": "finished" if np.isfinite(list(losses.values())).all() else "failed",
+                "snapshot": snapshot_id,
+                "assignment": "randomised",
+                "seed": swarm.seed,
+                "proxy": swarm.proxy.model_dump_json(),
+                "tokens": swarm.proxy.sequences * swarm.proxy.sequence_length,
+                "finished_at": datetime.now(UTC),
+                "version": __version__,
+                **{WEIGHT + d: w for d, w in sorted(probe.mixture.items())},
+                **{STATE + f: v for f, v in sorted(sub_pool.state.items())},
+                **losses,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,91 @@
+"""How a job stands, from its files alone."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+
+import pyarrow.parquet as pq
+
+from causalmix_core.probes import SwarmState, SwarmStatus
+from jobs.record import JobFolder
+
+
+def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
+    """Read a job's state, progress and training curves.
+
+    Args:
+        folder: the job.
+        startup_seconds: how long a submitted job may lack a process before it counts as interrupted.
+    """
+    spec = folder.spec()
+    finished = diverged = shards_done = 0
+    for shard in range(spec.shards):
+        path = folder.shard_path(shard)
+        if path.exists():
+            status = pq.read_table(path, columns=["status"])["status"].to_pylist()
+            shards_done += 1
+            finished += status.count("finished")
+            diverged += status.count("failed")
+    per_probe = spec.swarm.proxy.sequences * spec.swarm.proxy.sequence_length
+    tokens: dict[int, int] = {}
+    curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    message, submitted = "", spec.created_at
+    spans: list[list[float]] = []
+    for event in folder.events():
+        kind = event["kind"]
+        if kind == "submitted":
+            submitted, message = event["at"], ""
+        elif kind == "training":
+            spans.append([event["at"], event["at"]])
+        elif kind == "shard":  # begins, perhaps again after an interruption: its curves begin anew
+            for probe in spec.probes_of(event["shard"]):
+                curves.pop(probe, None)
+        elif kind == "step":
+            probes = spec.probes_of(event["shard"])
+            tokens[event["shard"]] = event["tokens"] * len(probes)
+            for probe, loss in zip(probes, event["loss"], strict=True):
+                if loss is not None:
+                    curves[probe].append((event["tokens"], loss))
+        elif kind == "failed":
+            message = event["message"]
+        if spans and kind in ("step", "shard-done", "done", "failed", "cancelled"):
+            spans[-1][1] = event["at"]
+    for shard in range(spec.shards):
+        if folder.shard_path(shard).exists():
+            tokens[shard] = per_probe * len(spec.probes_of(shard))
+    attempts = folder.attempts()
+    alive = bool(attempts) and attempts[-1].alive()
+    state: SwarmState
+    if shards_done == spec.shards:
+        state = "finished"
+    elif alive:
+        state = "running" if spans else "starting"
+    elif message:
+        state = "failed"
+    elif folder.cancelled():
+        state = "cancelled"
+    elif time.time() - submitted < startup_seconds and _unanswered(folder, len(attempts)):
+        state = "starting"
+    else:
+        state = "interrupted"
+    return SwarmStatus(
+        job=spec.job,
+        state=state,
+        swarm=spec.swarm,
+        snapshot=spec.snapshot,
+        started_at=spec.created_at,
+        seconds=sum(end - start for start, end in spans),
+        tokens_done=sum(tokens.values()),
+        tokens_total=per_probe * spec.swarm.probes,
+        finished=finished,
+        diverged=diverged,
+        message=message,
+        curves=dict(curves),
+    )
+
+
+def _unanswered(folder: JobFolder, attempts: int) -> bool:
+    """Whether a start was asked for that no process has answered yet."""
+    asked = sum(1 for e in folder.events() if e["kind"] == "submitted")
+    return asked > attempts
