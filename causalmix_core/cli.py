@@ -1,7 +1,7 @@
 """`causalmix`: the steps from text to an exported mixture, as verbs.
 
 Each verb calls what the pages call. Errors that the user can mend are one line on stderr and exit
-status 1; heavy libraries load only in the verbs that need them.
+status 1.
 """
 
 from __future__ import annotations
@@ -14,18 +14,37 @@ import sys
 import time
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from causalmix_core import __version__
+from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
+from causalmix_core.corpus import ingest as ingest_pool
+from causalmix_core.effects import EstimatorName, fit_effects
 from causalmix_core.errors import CausalMixError
+from causalmix_core.graph import DiscoveryMethod, list_graphs, save_graph
+from causalmix_core.graph import discover as discover_graph
+from causalmix_core.mixture import (
+    Policy,
+    export_saved,
+    load_mixture,
+    mixture_names,
+    mixture_record,
+    save_mixture,
+)
+from causalmix_core.mixture import suggest as suggest_mixture
+from causalmix_core.probes import LIVE, SwarmSpec, load_engine, read_runs
+from causalmix_core.proxy import PRESETS, PresetName, ProxySpec
+from causalmix_core.question import gather
 from causalmix_core.workspace import (
     DomainSource,
     Workspace,
     WorkspaceConfig,
     check_name,
     scratch_path,
+    write_atomic,
 )
 
 app = typer.Typer(
@@ -48,7 +67,7 @@ GraphOption = Annotated[
     typer.Option("--graph", help="Name of the causal graph. Without a saved one, all weights may matter."),
 ]
 EstimatorOption = Annotated[
-    str, typer.Option("--estimator", help="linear_dml or causal_forest_dml (see docs/METHOD.md).")
+    EstimatorName, typer.Option("--estimator", help="How effects are estimated (see docs/METHOD.md).")
 ]
 HERE = Path()
 DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.0}
@@ -90,8 +109,6 @@ def init(
     text_field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
 ) -> None:
     """Make a workspace, with the domains found in a folder."""
-    from causalmix_core.corpus import discover_domains
-
     domains: dict[str, DomainSource] = {}
     if source is not None:
         domains = {
@@ -115,8 +132,6 @@ def ingest(workspace: WorkspaceOption = HERE) -> None:
     Lines that cannot be used are skipped and counted, with their place. Unchanged sources make no new
     snapshot.
     """
-    from causalmix_core.corpus import ingest as ingest_pool
-
     report = ingest_pool(Workspace.open(workspace), progress=_progress)
     typer.echo(f"Snapshot {report.snapshot} " + ("made" if report.created else "is up to date"))
     for line in report.summary():
@@ -127,7 +142,7 @@ def ingest(workspace: WorkspaceOption = HERE) -> None:
 def probe(
     workspace: WorkspaceOption = HERE,
     probes: Annotated[int, typer.Option(help="How many proxies to train.")] = 48,
-    proxy: Annotated[str, typer.Option(help="Preset: nano, micro or milli.")] = "nano",
+    proxy: Annotated[PresetName, typer.Option(help="Size of the proxy.")] = "nano",
     tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
     seed: Annotated[int, typer.Option(help="Of the design, the initial weights and the order.")] = 0,
     engine: Annotated[str, typer.Option(help="What runs the swarm.")] = "local",
@@ -137,9 +152,6 @@ def probe(
     list_jobs: Annotated[bool, typer.Option("--list", help="List the jobs and how they stand.")] = False,
 ) -> None:
     """Train a swarm of small proxy models on many mixtures, in the background."""
-    from causalmix_core.probes import SwarmSpec, load_engine
-    from causalmix_core.proxy import PRESETS
-
     opened = Workspace.open(workspace)
     runner = load_engine(engine)
     if list_jobs:
@@ -155,11 +167,7 @@ def probe(
         job = resume
         runner.resume(opened, job)
     else:
-        preset = {str(k): v for k, v in PRESETS.items()}.get(proxy)
-        if preset is None:
-            raise CausalMixError(f"There is no proxy {proxy!r}; choose from: {', '.join(PRESETS)}.")
-        fields: dict[str, Any] = preset.model_dump() | ({"tokens": tokens} if tokens is not None else {})
-        job = runner.submit(opened, _validated(SwarmSpec, probes=probes, proxy=fields, seed=seed))
+        job = runner.submit(opened, _swarm(probes, proxy, tokens, seed))
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
         _follow(opened, engine, job)
@@ -168,24 +176,16 @@ def probe(
 @app.command()
 def discover(
     workspace: WorkspaceOption = HERE,
-    method: Annotated[str, typer.Option(help="boss or pc.")] = "boss",
+    method: Annotated[DiscoveryMethod, typer.Option(help="How to search (see docs/METHOD.md).")] = "boss",
     alpha: Annotated[float, typer.Option(help="Level of the independence tests of pc.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
     name: Annotated[str, typer.Option(help="Save as this graph.")] = "main",
 ) -> None:
     """Discover a causal graph from the finished probes and save it as a new revision."""
-    from causalmix_core.corpus import open_snapshot
-    from causalmix_core.graph import DISCOVERY_METHODS, list_graphs, save_graph
-    from causalmix_core.graph import discover as discover_graph
-    from causalmix_core.probes import read_runs
-
-    chosen = next((m for m in DISCOVERY_METHODS if m == method), None)
-    if chosen is None:
-        raise CausalMixError(f"There is no method {method!r}; choose from: {', '.join(DISCOVERY_METHODS)}.")
     opened = Workspace.open(workspace)
     snapshot = open_snapshot(opened)
     runs = read_runs(opened.runs, snapshot.id)
-    found = discover_graph(runs, chosen, alpha=alpha, seed=seed, by=getuser())
+    found = discover_graph(runs, method, alpha=alpha, seed=seed, by=getuser())
     revisions = list_graphs(opened).get(name, [])
     saved = save_graph(
         opened,
@@ -212,15 +212,11 @@ def estimate(
     output: Annotated[Path | None, typer.Option(help="Also write the effects to this .csv.")] = None,
 ) -> None:
     """Estimate what one more percentage point of each domain does to each outcome."""
-    from causalmix_core.effects import fit_effects
-    from causalmix_core.question import gather
-    from causalmix_core.workspace import write_atomic
-
     question = gather(Workspace.open(workspace), graph)
     model = fit_effects(
         question.runs,
         question.graph,
-        estimator=_estimator(estimator),
+        estimator=estimator,
         objective=question.objective,
         progress=_progress,
     )
@@ -244,7 +240,7 @@ def suggest(
     workspace: WorkspaceOption = HERE,
     graph: GraphOption = "main",
     estimator: EstimatorOption = "linear_dml",
-    policy: Annotated[str, typer.Option(help="search or analytical.")] = "search",
+    policy: Annotated[Policy, typer.Option(help="How the mixture is found (see docs/METHOD.md).")] = "search",
     radius: Annotated[
         float, typer.Option(help="Trust region: how much weight may move, 0 to 1 (total variation).")
     ] = 0.25,
@@ -252,37 +248,26 @@ def suggest(
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
 ) -> None:
     """Suggest a mixture from the effects and save it."""
-    from causalmix_core.effects import fit_effects
-    from causalmix_core.mixture import POLICIES, mixture_record, save_mixture
-    from causalmix_core.mixture import suggest as suggest_mixture
-    from causalmix_core.mixture.store import load_mixture, mixture_names
-    from causalmix_core.question import gather
-
-    chosen = next((p for p in POLICIES if p == policy), None)
-    if chosen is None:
-        raise CausalMixError(f"There is no policy {policy!r}; choose from: {', '.join(POLICIES)}.")
     _named(name)
     opened = Workspace.open(workspace)
     question = gather(opened, graph)
     fitted = fit_effects(
         question.runs,
         question.graph,
-        estimator=_estimator(estimator),
+        estimator=estimator,
         objective=question.objective,
         progress=_progress,
     )
     found = suggest_mixture(
-        fitted, question.state, question.reference, radius=radius, policy=chosen, seed=seed
+        fitted, question.state, question.reference, radius=radius, policy=policy, seed=seed
     )
     record = mixture_record(
-        question, fitted, found.mixture, name=name, by=getuser(), policy=chosen, radius=radius
+        question, fitted, found.mixture, name=name, by=getuser(), policy=policy, radius=radius
     )
     parent = load_mixture(opened, name).revision if name in mixture_names(opened) else None
     saved = save_mixture(opened, record, parent)
     for domain in sorted(saved.weights):
-        typer.echo(
-            f"  {domain:<20} {saved.weights[domain]:8.2%}   (reference {saved.reference[domain]:.2%})"
-        )
+        typer.echo(f"  {domain:<20} {saved.weights[domain]:8.2%}   (reference {saved.reference[domain]:.2%})")
     for outcome, change in saved.predicted.items():
         typer.echo(
             f"  {outcome:<20} {change.change:+.4f} [{change.lower:+.4f}, {change.upper:+.4f}] predicted"
@@ -302,9 +287,6 @@ def export(
     ] = None,
 ) -> None:
     """Write a saved mixture as YAML: weights, token counts, and where they came from."""
-    from causalmix_core.mixture import export_saved
-    from causalmix_core.workspace import write_atomic
-
     text = export_saved(Workspace.open(workspace), name, token_budget)
     if output is None:
         typer.echo(text, nl=False)
@@ -321,17 +303,11 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Leave a workspace that is already there as it is.")] = False,
 ) -> None:
     """Make the demo workspace from text of this very installation and start its first swarm."""
-    from causalmix_core.corpus import ingest as ingest_pool
-    from causalmix_core.corpus import write_demo_corpus
-    from causalmix_core.probes import SwarmSpec, load_engine
-    from causalmix_core.proxy import PRESETS
-
     if keep and (workspace / "workspace.yaml").exists():
         Workspace.open(workspace)
         typer.echo(f"The workspace {workspace} is there already; it is opened as it is.")
         return
-    fields: dict[str, Any] = PRESETS["nano"].model_dump() | ({"tokens": tokens} if tokens else {})
-    swarm = _validated(SwarmSpec, probes=probes, proxy=fields)
+    swarm = _swarm(probes, "nano", tokens, seed=0)
     if workspace.exists() and (not workspace.is_dir() or any(workspace.iterdir())):
         raise CausalMixError(
             f"{workspace} exists and is not empty. Name another folder, or open it with "
@@ -391,24 +367,14 @@ def ui(
         sys.exit(0)
 
 
-def _validated(model: Any, **fields: Any) -> Any:
-    """Build a pydantic value from options; a bad option becomes words."""
-    from pydantic import ValidationError
-
+def _swarm(probes: int, preset: PresetName, tokens: int | None, seed: int) -> SwarmSpec:
+    """Build a swarm from options; an option out of range becomes words."""
+    proxy = PRESETS[preset].model_dump() | ({} if tokens is None else {"tokens": tokens})
     try:
-        return model(**fields)
+        return SwarmSpec(probes=probes, proxy=ProxySpec(**proxy), seed=seed)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
-
-
-def _estimator(name: str) -> Any:
-    from causalmix_core.effects import ESTIMATORS
-
-    chosen = next((e for e in ESTIMATORS if e == name), None)
-    if chosen is None:
-        raise CausalMixError(f"There is no estimator {name!r}; choose from: {', '.join(ESTIMATORS)}.")
-    return chosen
 
 
 def _named(name: str) -> None:
@@ -427,8 +393,6 @@ def _progress(fraction: float, what: str) -> None:
 
 def _follow(workspace: Workspace, engine: str, job: str) -> None:
     """Print progress until the job ends. Ctrl+C leaves the job running."""
-    from causalmix_core.probes import LIVE, load_engine
-
     runner = load_engine(engine)
     typer.echo("Ctrl+C stops watching, not the job.")
     try:

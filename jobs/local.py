@@ -7,7 +7,6 @@ per CPU core, or one for a GPU.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from causalmix_core.probes import LIVE, SwarmSpec, SwarmStatus
 from causalmix_core.workspace import Workspace
 from jobs.record import JobFolder, JobSpec
 from jobs.status import read_status
+from jobs.work import cores
 
 CPU_SHARD = 16
 """Proxies trained as one stacked model on a CPU core; more no longer pays."""
@@ -38,7 +38,7 @@ class LocalEngine:
             CausalMixError: there is no snapshot, or the workspace cannot be written.
         """
         snapshot = open_snapshot(workspace)
-        device, workers = _means()
+        device, workers = self.means()
         per_shard = GPU_SHARD if device == "cuda" else CPU_SHARD
         workers = min(workers, swarm.probes)
         shards = workers * -(-swarm.probes // (per_shard * workers))
@@ -56,6 +56,17 @@ class LocalEngine:
         )
         _start_supervisor(workspace, job)
         return job
+
+    @staticmethod
+    def means() -> tuple[str, int]:
+        """Device and number of workers of this machine."""
+        # A look at the driver first: importing torch takes seconds.
+        if Path("/dev/nvidiactl").exists():
+            from causalmix_core.proxy import choose_device
+
+            if choose_device() == "cuda":
+                return "cuda", 1
+        return "cpu", cores()
 
     def resume(self, workspace: Workspace, job: str) -> None:
         """Go on with the shards of a job that are not finished.
@@ -80,17 +91,6 @@ class LocalEngine:
     def jobs(self, workspace: Workspace) -> list[str]:
         """Ids of all jobs, newest first."""
         return sorted((p.parent.name for p in workspace.jobs.glob("*/spec.json")), reverse=True)
-
-
-def _means() -> tuple[str, int]:
-    """Device and number of workers. torch is not imported for the answer: it takes seconds."""
-    if Path("/dev/nvidiactl").exists() or os.environ.get("CAUSALMIX_DEVICE") == "cuda":
-        from causalmix_core.proxy import choose_device
-
-        if choose_device() == "cuda":
-            return "cuda", 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return "cpu", max(1, cores or 1)
 
 
 def _start_supervisor(workspace: Workspace, job: str) -> None:

@@ -37,7 +37,7 @@ MAX_DOCUMENT_BYTES = 32 << 10
 _MAX_MINIFIED_BYTES = 16 << 10
 _MIN_DOCSTRING = 200
 # Read this many times the cap at most, so that a small demo does not read everything.
-_READ_FACTOR = 6
+_READ_FACTOR = 4
 _DOCSTRING_PACKAGES = ("numpy", "pandas", "scipy", "sklearn")
 _LICENCE_NAME = re.compile(r"licen[cs]e|copying|copyright|notice", re.IGNORECASE)
 _NOT_PROSE = {".py", ".pyc", ".pyi", ".so", ".h", ".hpp", ".c", ".json", ".js", ".html", ".png"}

@@ -34,7 +34,9 @@ LEAF = 20
 class EffectEstimator(Protocol):
     """An estimator of theta(x) for m outcomes and d treatment features."""
 
-    def fit(self, outcomes: np.ndarray, features: np.ndarray, modifiers: np.ndarray, controls: np.ndarray) -> None:
+    def fit(
+        self, outcomes: np.ndarray, features: np.ndarray, modifiers: np.ndarray, controls: np.ndarray
+    ) -> None:
         """Fit to n runs.
 
         Args:
@@ -51,19 +53,22 @@ class EffectEstimator(Protocol):
         """Predicted outcomes of other runs, shape (r, m)."""
 
 
-def make_estimator(name: EstimatorName, seed: int) -> EffectEstimator:
-    """An unfitted estimator."""
-    return _Dml(name, seed)
+def make_estimator(name: EstimatorName, seed: int, *, covariance: bool) -> EffectEstimator:
+    """An unfitted estimator; without `covariance` a forest fits faster, but only predicts."""
+    return _Dml(name, seed, covariance)
 
 
 class _Dml:
-    def __init__(self, name: EstimatorName, seed: int) -> None:
+    def __init__(self, name: EstimatorName, seed: int, covariance: bool) -> None:
         self.name = name
         self.seed = seed
+        self.covariance = covariance
         self._model: Any = None
         self._shape = (0, 0)
 
-    def fit(self, outcomes: np.ndarray, features: np.ndarray, modifiers: np.ndarray, controls: np.ndarray) -> None:
+    def fit(
+        self, outcomes: np.ndarray, features: np.ndarray, modifiers: np.ndarray, controls: np.ndarray
+    ) -> None:
         from econml.dml import CausalForestDML, LinearDML
 
         states = modifiers.shape[1] + controls.shape[1]
@@ -78,7 +83,7 @@ class _Dml:
             self._model = LinearDML(**nuisance)
         else:
             self._model = CausalForestDML(
-                **nuisance, n_estimators=TREES, min_samples_leaf=LEAF, n_jobs=1, inference=True
+                **nuisance, n_estimators=TREES, min_samples_leaf=LEAF, n_jobs=1, inference=self.covariance
             )
         with _quiet():
             self._model.fit(
@@ -114,7 +119,9 @@ class _Dml:
             if i != j:
                 shared = (covariance[:, i, j] - own[:, i] - own[:, j]) / 2
                 covariance[:, i, j] = covariance[:, j, i] = shared
-        return theta, np.nan_to_num(covariance)
+        # A forest gives each contrast its own variance, so these need not be those of any theta.
+        values, vectors = np.linalg.eigh(np.nan_to_num(covariance))
+        return theta, np.einsum("mik,mk,mjk->mij", vectors, np.maximum(values, 0), vectors)
 
     def predict(self, features: np.ndarray, modifiers: np.ndarray, controls: np.ndarray) -> np.ndarray:
         m, d = self._shape

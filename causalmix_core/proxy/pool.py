@@ -163,4 +163,5 @@ def heldout_windows(frame: pd.DataFrame, length: int, windows: int) -> np.ndarra
             "Add documents to the domain or choose a proxy with shorter sequences."
         )
     chosen = np.unique(np.linspace(0, available - 1, min(windows, available)).astype(int))
-    return tokens[: available * length].reshape(available, length)[chosen].astype(np.int64)
+    chosen_windows: np.ndarray = tokens[: available * length].reshape(available, length)[chosen]
+    return chosen_windows.astype(np.int64)

@@ -29,9 +29,9 @@ class ProxySpec(BaseModel):
     layers: int = Field(default=2, ge=1, le=32)
     heads: int = Field(default=2, ge=1, le=32)
     sequence_length: int = Field(default=64, ge=16, le=2048)
-    batch_size: int = Field(default=8, ge=1, le=1024)
+    batch_size: int = Field(default=4, ge=1, le=1024)
     """Sequences per optimiser step."""
-    tokens: int = Field(default=200_000, ge=1_000, le=10_000_000_000)
+    tokens: int = Field(default=250_000, ge=1_000, le=10_000_000_000)
     """Training tokens per probe."""
     learning_rate: float = Field(default=5e-3, gt=0, le=1)
     warmup: float = Field(default=0.05, ge=0, le=0.5)

@@ -33,7 +33,7 @@ _KIND_NAMES: dict[_Kind, str] = {"discovered": "discovered", "assumed": "assumed
 _FONT = "'Source Sans 3', 'Source Sans Pro', system-ui, -apple-system, 'Segoe UI', sans-serif"
 _WIDTH = 900.0
 """Nominal width in pixels; the page stretches it."""
-_BOX_HALF = 80.0
+_BOX_HALF = 98.0
 _LABEL_LENGTH = 19
 _HEADER = 64.0
 _LEGEND = 46
@@ -107,7 +107,7 @@ def graph_figure(graph: CausalGraph, highlight: tuple[str, str] | None, dark: bo
     paths = _routes(graph, layout)
     chosen = graph.edge_between(*highlight) if highlight else None
     figure = go.Figure()
-    fade = 0.22 if chosen else (0.85 if len(graph.edges) <= 60 else 0.45)
+    fade = 0.22 if chosen else (0.85 if len(graph.edges) <= 60 else 0.38)
     for kind in _KIND_NAMES:
         mine = [e for e in graph.edges if _kind(e) == kind]
         _draw_edges(figure, [(e, paths[e]) for e in mine if e is not chosen], kind, theme, fade)
@@ -440,7 +440,7 @@ def _label(layout: _Layout, node_id: str, theme: _Theme, linked: bool) -> dict[s
         "y": y,
         "text": escape(short),
         "showarrow": False,
-        "font": {"size": 14, "color": theme.text if linked else theme.muted},
+        "font": {"size": 13, "color": theme.text if linked else theme.muted},
     }
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.simplex import Mixture, check_mixture
 
-__all__ = ["UNIT", "Released", "SliderRow", "from_units", "mixture_sliders", "to_units"]
+__all__ = ["UNIT", "Released", "SliderRow", "Tone", "from_units", "mixture_sliders", "to_units"]
 
 UNIT = 10_000
 """Units in a whole mixture: one unit is 0.01 %, the finest step that the number field shows."""

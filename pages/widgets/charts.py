@@ -1,0 +1,224 @@
+"""Charts that pages share, in the theme's colours and with room to breathe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from pages.widgets.shell import is_dark
+
+LIGHT = ("#0e6a8a", "#cc7200", "#7b2811", "#9b74d9", "#4e9e82", "#9f5021", "#1b3f97", "#59284f")
+DARK = ("#4fb3d4", "#b5b124", "#c37c77", "#5782e0", "#d6d690", "#48711e", "#995189", "#88e0f7")
+
+
+def palette(names: Sequence[str]) -> dict[str, str]:
+    """A colour per name, the same on every page for the same set of names."""
+    colours = DARK if is_dark() else LIGHT
+    return {name: colours[i % len(colours)] for i, name in enumerate(sorted(names))}
+
+
+def muted() -> str:
+    """The colour of what should stay in the background."""
+    return "#9fb0bb" if is_dark() else "#8796a1"
+
+
+def accent() -> str:
+    """The theme's one accent."""
+    return DARK[0] if is_dark() else LIGHT[0]
+
+
+def better_worse() -> tuple[str, str]:
+    """Colours of an improvement and of its opposite."""
+    return ("#5fcfa6", "#f59a73") if is_dark() else ("#0a6b4f", "#b03a10")
+
+
+def show(figure: go.Figure, key: str, height: int) -> None:
+    """Draw a figure across the page with small margins and no tool bar."""
+    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 28, "b": 8})
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
+
+
+def distributions(histogram: pd.DataFrame, label: str, log: bool) -> go.Figure:
+    """Small multiples: how one feature is distributed in each domain, as a share of its documents.
+
+    Args:
+        histogram: columns domain, lower, upper, documents (`Snapshot.histogram`).
+        label: of the horizontal axis.
+        log: whether the bins are spaced by ratio.
+    """
+    domains = sorted(histogram["domain"].unique())
+    colours = palette(domains)
+    figure = make_subplots(
+        rows=-(-len(domains) // 3),
+        cols=min(3, len(domains)),
+        shared_xaxes="all",
+        shared_yaxes="all",
+        subplot_titles=domains,
+        vertical_spacing=0.14,
+        horizontal_spacing=0.04,
+    )
+    for i, domain in enumerate(domains):
+        part = histogram[histogram["domain"] == domain]
+        middle = np.sqrt(part["lower"] * part["upper"]) if log else (part["lower"] + part["upper"]) / 2
+        percent = 100 * part["documents"] / max(1, part["documents"].sum())
+        figure.add_scatter(
+            x=middle,
+            y=percent,
+            mode="lines",
+            line={"shape": "hvh", "width": 1.5, "color": colours[domain]},
+            fill="tozeroy",
+            row=i // 3 + 1,
+            col=i % 3 + 1,
+            showlegend=False,
+            customdata=part[["lower", "upper", "documents"]],
+            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}<br>"
+            "%{customdata[2]:,} documents (%{y:.1f}%)<extra>" + domain + "</extra>",
+        )
+    rows = -(-len(domains) // 3)
+    figure.update_xaxes(type="log" if log else "linear", nticks=6, showgrid=False)
+    figure.update_xaxes(title_text=label, row=rows)
+    figure.update_yaxes(rangemode="tozero", nticks=4, ticksuffix="%")
+    return figure
+
+
+def training_curves(curves: Mapping[int, Sequence[tuple[int, float]]], tokens: int) -> go.Figure:
+    """Training loss of every probe against the tokens it has read, and their median."""
+    figure = go.Figure()
+    for probe, points in sorted(curves.items()):
+        figure.add_scatter(
+            x=[t for t, _ in points],
+            y=[loss for _, loss in points],
+            mode="lines",
+            line={"width": 1, "color": accent()},
+            opacity=0.3,
+            name=f"probe {probe}",
+            showlegend=False,
+            hovertemplate="%{x:,} tokens<br>loss %{y:.3f}<extra>probe " + str(probe) + "</extra>",
+        )
+    figure.update_xaxes(title_text="tokens read by each probe", range=[0, tokens], tickformat="~s")
+    figure.update_yaxes(title_text="training loss (nats per token)")
+    return figure
+
+
+def design_strips(mixtures: pd.DataFrame, reference: Mapping[str, float]) -> go.Figure:
+    """Where the planned mixtures lie: a strip of weights per domain, with the reference marked."""
+    domains = sorted(reference)
+    colours = palette(domains)
+    rng = np.random.default_rng(0)
+    figure = go.Figure()
+    for i, domain in enumerate(domains):
+        figure.add_scatter(
+            x=100 * mixtures[domain],
+            y=i + rng.uniform(-0.22, 0.22, len(mixtures)),
+            mode="markers",
+            marker={"size": 6, "color": colours[domain], "opacity": 0.6},
+            showlegend=False,
+            hovertemplate="%{x:.1f}%<extra>" + domain + "</extra>",
+        )
+    figure.add_scatter(
+        x=[100 * reference[d] for d in domains],
+        y=list(range(len(domains))),
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 22, "line": {"width": 2, "color": muted()}},
+        name="weight by size",
+        hovertemplate="%{x:.1f}%<extra>weight by size</extra>",
+    )
+    figure.update_xaxes(title_text="weight of the domain in a probe", ticksuffix="%", rangemode="tozero")
+    figure.update_yaxes(
+        tickvals=list(range(len(domains))), ticktext=domains, autorange="reversed", showgrid=False
+    )
+    figure.update_layout(legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"})
+    return figure
+
+
+def weight_against_loss(frame: pd.DataFrame, domain: str, outcome: str) -> go.Figure:
+    """One point per probe: the weight of a domain and an outcome."""
+    figure = go.Figure(
+        go.Scatter(
+            x=100 * frame[f"weight/{domain}"],
+            y=frame[outcome],
+            mode="markers",
+            marker={"size": 8, "color": accent(), "opacity": 0.75},
+            customdata=frame["run"],
+            hovertemplate=f"{domain} %{{x:.1f}}%<br>{outcome} %{{y:.4f}}<extra>%{{customdata}}</extra>",
+        )
+    )
+    figure.update_xaxes(title_text=f"weight of {domain}", ticksuffix="%", rangemode="tozero")
+    figure.update_yaxes(title_text=f"{outcome} (nats per token)")
+    return figure
+
+
+def intervals(
+    names: Sequence[str],
+    values: Sequence[float],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    axis: str,
+    unit: str = "",
+) -> go.Figure:
+    """Points with 95% intervals and a zero line; green lowers the loss, red raises it, grey is unclear."""
+    good, bad = better_worse()
+    colours = [
+        good if high < 0 else bad if low > 0 else muted() for low, high in zip(lower, upper, strict=True)
+    ]
+    value, low, high = np.array(values, float), np.array(lower, float), np.array(upper, float)
+    figure = go.Figure(
+        go.Scatter(
+            x=value,
+            y=list(names),
+            mode="markers",
+            marker={"size": 10, "color": colours},
+            customdata=np.column_stack([low, high]),
+            hovertemplate="%{y}: %{x:+.4f}"
+            + unit
+            + "<br>95%: %{customdata[0]:+.4f} to %{customdata[1]:+.4f}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    for name, a, b, colour in zip(names, low, high, colours, strict=True):
+        figure.add_scatter(
+            x=[a, b], y=[name, name], mode="lines", line={"width": 2.5, "color": colour},
+            hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+    figure.add_vline(x=0, line={"color": muted(), "width": 1})
+    figure.update_xaxes(title_text=axis, zeroline=False, nticks=7, tickformat="+.3~f")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure
+
+
+def effect_heatmap(table: pd.DataFrame, clear: pd.DataFrame) -> go.Figure:
+    """Effects of all domains on all outcomes; cells whose interval contains zero are left empty of colour.
+
+    Args:
+        table: effects, domains as rows and outcomes as columns.
+        clear: whether each effect differs from zero, of the same shape.
+    """
+    good, bad = better_worse()
+    shown = table.where(clear)
+    limit = float(np.nanmax(np.abs(table.to_numpy()))) or 1.0
+    middle = "#1a242c" if is_dark() else "#f2f5f7"
+    figure = go.Figure(
+        go.Heatmap(
+            z=shown.to_numpy(),
+            x=[c.removeprefix("loss/") for c in table.columns],
+            y=list(table.index),
+            zmin=-limit,
+            zmax=limit,
+            colorscale=[[0, good], [0.5, middle], [1, bad]],
+            text=table.map(lambda v: f"{v:+.4f}").to_numpy(),
+            texttemplate="%{text}",
+            xgap=3,
+            ygap=3,
+            customdata=table.to_numpy(),
+            hovertemplate="+1 point of %{y}<br>changes loss/%{x} by %{customdata:+.5f}<extra></extra>",
+            showscale=False,
+        )
+    )
+    figure.update_xaxes(side="top", title_text="held-out loss of", showgrid=False, zeroline=False)
+    figure.update_yaxes(autorange="reversed", title_text="+1 point of", showgrid=False, zeroline=False)
+    return figure

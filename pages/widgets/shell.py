@@ -1,0 +1,196 @@
+"""What every page stands on: the open workspace, cached reads of it, and how a mistake is shown."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from causalmix_core.corpus import Snapshot, open_snapshot
+from causalmix_core.effects import EffectModel, EstimatorName, fit_effects
+from causalmix_core.errors import CausalMixError
+from causalmix_core.probes import LIVE, RunTable, SwarmState, read_runs
+from causalmix_core.question import DEFAULT_GRAPH, Question, gather
+from causalmix_core.workspace import Workspace
+from jobs import LocalEngine
+
+PageName = Literal["corpus", "probes", "graph", "effects", "mixture"]
+STATE_COLOURS: dict[SwarmState, Literal["blue", "green", "red", "orange", "gray"]] = {
+    "starting": "blue",
+    "running": "blue",
+    "finished": "green",
+    "failed": "red",
+    "cancelled": "gray",
+    "interrupted": "orange",
+}
+ESTIMATORS: dict[EstimatorName, str] = {
+    "linear_dml": "Linear DML",
+    "causal_forest_dml": "Causal forest DML (as in the paper)",
+}
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Show a CausalMixError as a message in place of the rest of the page."""
+    try:
+        yield
+    except CausalMixError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
+
+
+def open_workspace() -> Workspace:
+    """The workspace in CAUSALMIX_WORKSPACE, or the folder the app was started in.
+
+    Raises:
+        CausalMixError: there is no workspace, with the commands that make one.
+    """
+    return _opened(os.environ.get("CAUSALMIX_WORKSPACE", "."))
+
+
+@st.cache_resource(show_spinner=False)
+def _opened(root: str) -> Workspace:
+    return Workspace.open(Path(root))
+
+
+def user() -> str:
+    """Who saves graphs and mixtures: the account that the server runs under."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def is_dark() -> bool:
+    """Whether the page is shown in the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def sidebar(workspace: Workspace) -> None:
+    """The workspace's name and its newest swarm, on every page."""
+    warm_imports()
+    with st.sidebar:
+        st.markdown(f"**{workspace.config().name}**", help=f"Workspace folder: {workspace.root}")
+        _swarm_line(workspace)
+
+
+@st.fragment(run_every=5)
+def _swarm_line(workspace: Workspace) -> None:
+    engine = LocalEngine()
+    jobs = engine.jobs(workspace)
+    if not jobs:
+        st.caption("No swarm yet")
+        return
+    status = engine.status(workspace, jobs[0])
+    st.badge(f"swarm {status.state}", color=STATE_COLOURS[status.state])
+    if status.state in LIVE:
+        st.progress(status.fraction)
+    st.caption(f"{status.finished} of {status.swarm.probes} probes finished")
+
+
+@st.cache_resource(show_spinner=False)
+def warm_imports() -> threading.Thread:
+    """Load the slow libraries beside the first page, once per server."""
+
+    def load() -> None:
+        for module in ("dowhy", "econml.dml", "torch"):
+            importlib.import_module(module)
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    return thread
+
+
+def snapshot_of(workspace: Workspace) -> Snapshot:
+    """The current snapshot.
+
+    Raises:
+        CausalMixError: nothing was ingested yet.
+    """
+    return open_snapshot(workspace)
+
+
+def runs_key(workspace: Workspace) -> tuple[str, ...]:
+    """Changes whenever a shard of any swarm is finished."""
+    return tuple(sorted(p.name for p in workspace.runs.glob("*.parquet")))
+
+
+def runs_of(workspace: Workspace, snapshot: Snapshot) -> RunTable:
+    """The finished probes on a snapshot, read once per finished shard.
+
+    Raises:
+        CausalMixError: there is none yet.
+    """
+    return _runs(str(workspace.runs), snapshot.id, runs_key(workspace))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _runs(folder: str, snapshot: str, _files: tuple[str, ...]) -> RunTable:
+    return read_runs(Path(folder), snapshot)
+
+
+def question_of(workspace: Workspace) -> Question:
+    """What the effects page and the mixture page ask: the newest saved graph over all finished probes."""
+    return gather(workspace, DEFAULT_GRAPH)
+
+
+def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -> EffectModel:
+    """The effects that a question's runs and graph give, fitted once for all pages and users."""
+    key = (
+        str(workspace.root),
+        question.snapshot.id,
+        runs_key(workspace),
+        tuple(question.graph.directed()),
+        tuple(question.objective.items()),
+        estimator,
+    )
+    with st.spinner("Estimating effects from the probes ..."):
+        return _fit(key, question, estimator)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
+    warm_imports().join()
+    return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
+
+
+def choose_estimator() -> EstimatorName:
+    """The estimator, the same on every page of this session."""
+    return st.selectbox(
+        "Estimator",
+        list(ESTIMATORS),
+        format_func=ESTIMATORS.__getitem__,
+        key="estimator",
+        persist_state="session",
+        help="Both compare probes after taking out what the pool's state explains (double machine "
+        "learning). Linear DML needs fewer probes; the causal forest, used in the paper, lets effects "
+        "depend on the state in any shape.",
+    )
+
+
+def title(name: str, lead: str) -> None:
+    """A page's heading and what it is for, in one sentence."""
+    st.title(name, anchor=False)
+    st.markdown(f":gray[{lead}]")
+
+
+def next_step(page: PageName, label: str) -> None:
+    """The way on, at the end of a page."""
+    st.divider()
+    st.page_link(f"pages/{page}.py", label=f"Next: {label}", icon=":material/arrow_forward:")
+
+
+def empty(message: str, page: PageName | None = None, label: str = "") -> None:
+    """What to do where there is nothing to show yet; ends the page."""
+    with st.container(border=True):
+        st.markdown(message)
+        if page is not None:
+            st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
+    st.stop()
