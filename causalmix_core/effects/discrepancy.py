@@ -2,8 +2,8 @@
 
 econml's intervals take y = g(x) + theta' phi(w) for the truth and count only noise. Proxy losses have
 little noise, and their true surface is no sum of logarithms, so most of the error is the shape, and a
-nominal 95 % interval covers the true effect in a third to three quarters of all cases, the fewer the
-more runs there are.
+nominal 95 % interval covered the true effect in half to three quarters of all cases in simulated worlds;
+more runs shrink it without making it truer.
 
 Here the deviation of the truth from the fitted shape is a Gaussian process over mixture and pool state
 (universal kriging; Kennedy and O'Hagan 2001, section 4, call it model discrepancy). Its size, its

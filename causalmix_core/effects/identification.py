@@ -127,11 +127,8 @@ def _reason(
         )
     else:
         parts.append(f"Nothing in the graph influences both the weights and {outcome}: no adjustment needed.")
-    if excluded:
-        parts.append(
-            f"{', '.join(excluded)} {'has' if len(excluded) == 1 else 'have'} no path to {outcome}, "
-            "so no effect of their own."
-            if len(excluded) > 1
-            else f"{excluded[0]} has no path to {outcome}, so no effect of its own."
-        )
+    if len(excluded) == 1:
+        parts.append(f"{excluded[0]} has no path to {outcome}, so no effect of its own.")
+    elif excluded:
+        parts.append(f"{', '.join(excluded)} have no path to {outcome}, so no effects of their own.")
     return " ".join(parts)

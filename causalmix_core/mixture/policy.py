@@ -90,7 +90,7 @@ def suggest(
             a state or reference that does not fit the model.
     """
     domains = model.domains
-    start = check_mixture(reference, domains)
+    start = _exact(np.array(list(check_mixture(reference, domains).values())), domains)
     if not 0 < radius <= 1:
         raise CausalMixError(
             f"The radius is {radius:g}; it is the weight that may move, above 0 and up to 1."
@@ -137,7 +137,7 @@ def suggest(
             + (" More probes narrow the intervals." if confidence else "")
         )
     weights = found if better else centre
-    mixture = start if not better and not moved else _exact(weights, lower, upper, domains)
+    mixture = start if not better and not moved else _exact(np.clip(weights, lower, upper), domains)
     return Suggestion(
         mixture=mixture,
         policy=policy,
@@ -264,11 +264,11 @@ def _analytical(
     return np.asarray(_into_reach(_into_box((helps / helps.sum())[None], *box), origin, centre, radius)[0])
 
 
-def _exact(weights: np.ndarray, lower: np.ndarray, upper: np.ndarray, domains: list[str]) -> Mixture:
-    """The weights with their rounding error moved to the domain with the most room: the sum is 1."""
-    values = np.clip(weights, lower, upper)
-    widest = int(np.argmax(np.minimum(values - lower, upper - values)))
-    for _ in range(4):
-        # One correction can itself be rounded.
-        values[widest] += 1 - math.fsum(values)
+def _exact(weights: np.ndarray, domains: list[str]) -> Mixture:
+    """The weights with their rounding error, some 1e-16, moved to the largest: they sum to exactly 1."""
+    values = weights.copy()
+    largest = int(np.argmax(values))
+    # One correction can itself be rounded, so it is repeated until nothing is left.
+    while (missing := 1 - math.fsum(values)) and values[largest] + missing != values[largest]:
+        values[largest] += missing
     return dict(zip(domains, values.tolist(), strict=True))

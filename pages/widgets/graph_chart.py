@@ -34,7 +34,7 @@ _FONT = "'Source Sans 3', 'Source Sans Pro', system-ui, -apple-system, 'Segoe UI
 _WIDTH = 900.0
 """Nominal width in pixels; the page stretches it."""
 _BOX_HALF = 98.0
-_LABEL_LENGTH = 19
+_LABEL_LENGTH = 21
 _HEADER = 64.0
 _LEGEND = 46
 _CROWD = 5
@@ -338,7 +338,7 @@ def _draw_edges(
             )  # fmt: skip
     heads = np.array(sorted({(float(p[-1, 0]), float(p[-1, 1])) for p in solid})).reshape(-1, 2)
     figure.add_scatter(
-        x=heads[:, 0] + 3, y=heads[:, 1], mode="markers", opacity=0.35 if opacity < 0.4 else 1.0,
+        x=heads[:, 0] + 3, y=heads[:, 1], mode="markers", opacity=0.35 if opacity < 0.3 else 1.0,
         marker={"symbol": "triangle-right", "size": 9, "color": theme.kinds[kind], "line": {"width": 0}},
         legendgroup=kind, showlegend=False, hoverinfo="skip",
     )  # fmt: skip

@@ -30,7 +30,9 @@ def similar_pair(changed: int, seed: int) -> tuple[list[str], list[str], float]:
 def test_exact_and_near_duplicates_and_strangers():
     base = " ".join(words(200, 1))
     other = " ".join(words(200, 2))
-    found = clusters_of([base, other, base + " end", other, base, "three short words", "three  short words\n"])
+    found = clusters_of(
+        [base, other, base + " end", other, base, "three short words", "three  short words\n"]
+    )
     assert found.cluster.tolist() == [0, 1, 0, 1, 0, 2, 2]
     assert found.exact_duplicate.tolist() == [False, False, False, True, True, False, False]
     assert found.near_duplicate.tolist() == [False, False, True, True, True, False, True]

@@ -66,9 +66,7 @@ def test_parquet_rows_of_every_string_type(tmp_path):
 
 
 def test_parquet_rows_that_are_no_documents_are_counted(tmp_path):
-    not_utf8 = pa.Array.from_buffers(
-        pa.string(), 1, pa.array([b"\xff\xfe"], pa.binary()).buffers()
-    )
+    not_utf8 = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff\xfe"], pa.binary()).buffers())
     column = pa.chunked_array([pa.array(["good", None, " \n"]), not_utf8])
     pq.write_table(pa.table({"text": column, "number": [1, 2, 3, 4]}), tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet") == [
@@ -192,10 +190,10 @@ def test_every_line_of_arbitrary_bytes_is_a_document_or_skipped(lines):
         file = write(Path(folder) / "a.jsonl", data)
         items: list[Document | Skipped] = []
         try:
-            items.extend(iter_documents(file, "text"))
-        except CausalMixError as error:
-            assert "domain is empty" in str(error)
-            return
+            for item in iter_documents(file, "text"):
+                items.append(item)  # what came before the refusal counts
+        except CausalMixError:
+            assert not any(isinstance(item, Document) for item in items)
     assert len(items) == expected
     places = [i.line if isinstance(i, Skipped) else int(i.origin.rpartition(":")[2]) for i in items]
     assert places == list(range(1, expected + 1))

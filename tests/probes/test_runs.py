@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalmix_core.errors import CausalMixError
+from causalmix_core.probes import RunTable, read_runs
+
+
+def frame(n: int = 3, **columns: object) -> pd.DataFrame:
+    w = np.linspace(0.2, 0.8, n)
+    base = {
+        "run": [f"j-{i}" for i in range(n)],
+        "status": "finished",
+        "snapshot": "s1",
+        "weight/b": 1 - w,
+        "weight/a": w,
+        "state/x": np.arange(n, dtype=float),
+        "loss/b": np.arange(n) + 1.0,
+        "loss/a": np.arange(n) + 2.0,
+    }
+    return pd.DataFrame(base | columns)
+
+
+def test_columns_are_known_by_name_and_never_by_position() -> None:
+    table = RunTable.from_frame(frame())
+    assert table.domains == ["a", "b"]
+    assert table.outcomes == ["loss/a", "loss/b"]
+    assert table.weights()[:, 0] == pytest.approx([0.2, 0.5, 0.8])
+    shuffled = RunTable.from_frame(frame()[sorted(frame().columns)])
+    assert (shuffled.weights() == table.weights()).all()
+    assert table.state().shape == (3, 1)
+
+
+def test_files_are_read_as_one_table_and_failed_probes_never(tmp_path: Path) -> None:
+    frame().to_parquet(tmp_path / "one.parquet")
+    other = frame(run=["k-0", "k-1", "k-2"], status=["finished", "failed", "finished"])
+    other.loc[1, "loss/a"] = np.nan
+    other[sorted(other.columns)].to_parquet(tmp_path / "two.parquet")
+    frame(run="half").to_parquet(tmp_path / ".tmp-1-x-three.parquet")
+    table = read_runs(tmp_path, "s1")
+    assert table.frame["run"].tolist() == ["j-0", "j-1", "j-2", "k-0", "k-2"]
+
+
+def test_runs_of_other_snapshots_and_domains_are_left_out(tmp_path: Path) -> None:
+    frame().to_parquet(tmp_path / "one.parquet")
+    frame(snapshot="s2").rename(columns={"weight/a": "weight/z", "loss/a": "loss/z"}).to_parquet(
+        tmp_path / "two.parquet"
+    )
+    assert read_runs(tmp_path, "s1").domains == ["a", "b"]
+    assert read_runs(tmp_path, "s2").domains == ["b", "z"]
+    with pytest.raises(CausalMixError, match="do not agree"):
+        read_runs(tmp_path)
+
+
+def test_no_runs_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CausalMixError, match="causalmix probe"):
+        read_runs(tmp_path)
+    frame().to_parquet(tmp_path / "one.parquet")
+    with pytest.raises(CausalMixError, match="of snapshot other"):
+        read_runs(tmp_path, "other")
+
+
+def test_bad_tables_are_refused() -> None:
+    with pytest.raises(CausalMixError, match="weight/<domain>"):
+        RunTable.from_frame(pd.DataFrame({"x": [1]}))
+    with pytest.raises(CausalMixError, match="row 1 do not sum to 1"):
+        RunTable.from_frame(frame(**{"weight/a": [0.2, 0.9, 0.8]}))
+    with pytest.raises(CausalMixError, match="loss/a is missing or not finite"):
+        RunTable.from_frame(frame(**{"loss/a": [1.0, np.inf, 2.0]}))
