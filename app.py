@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.widgets.shell import guard, open_workspace, sidebar
+from pages.widgets.shell import follow_wanted_page, guard, open_workspace, sidebar
 
 ICON = Path(__file__).parent / "pages" / "widgets" / "icon.svg"
 
@@ -21,6 +21,7 @@ page = st.navigation(
         st.Page("pages/mixture.py", title="Mixture", icon=":material/tune:"),
     ]
 )
+follow_wanted_page()
 with guard():
     sidebar(open_workspace())
     page.run()

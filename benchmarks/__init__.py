@@ -1,1 +1,1 @@
-"""x"""
+"""Measurements that tests do not make: each module is one command and writes a table to `results/`."""

@@ -15,7 +15,7 @@ from causalmix_core.corpus import (
 from causalmix_core.errors import CausalMixError
 from causalmix_core.workspace import Workspace
 from pages.widgets import charts
-from pages.widgets.shell import empty, guard, next_step, open_workspace, snapshot_of, title
+from pages.widgets.shell import empty, guard, next_step, run_page, snapshot_of, title
 
 ORDERS: dict[SampleOrder, str] = {
     "random": "at random",
@@ -50,9 +50,6 @@ def overview(snapshot: Snapshot) -> None:
     show["near"] = 100 * table["near_duplicates"] / table["documents"]
     show["exact"] = 100 * table["exact_duplicates"] / table["documents"]
     show["compression"] = table["median_compression_ratio"]
-    show["what"] = [DEMO_DESCRIPTIONS.get(d, "") for d in show["domain"]]
-    if not show["what"].any():
-        show = show.drop(columns="what")
     st.dataframe(
         show,
         hide_index=True,
@@ -75,7 +72,6 @@ def overview(snapshot: Snapshot) -> None:
             "compression": st.column_config.NumberColumn(
                 "Compression", format="%.2f", help=FEATURES["compression_ratio"].help
             ),
-            "what": st.column_config.TextColumn("What it is", width="large"),
         },
     )
 
@@ -110,6 +106,8 @@ def documents(snapshot: Snapshot) -> None:
     order = middle.selectbox("Order", list(ORDERS), format_func=ORDERS.__getitem__)
     if right.button("Show others", icon=":material/shuffle:", disabled=order != "random"):
         st.session_state["sample_seed"] = st.session_state.get("sample_seed", 0) + 1
+    if domain in DEMO_DESCRIPTIONS:
+        st.caption(DEMO_DESCRIPTIONS[domain])
     sample = snapshot.sample_documents(domain, 6, seed=st.session_state.get("sample_seed", 0), order=order)
     for row in sample.to_dict("records"):
         marks = " · near-duplicate" if row["near_duplicate"] else ""
@@ -117,7 +115,7 @@ def documents(snapshot: Snapshot) -> None:
         with st.expander(
             f"{row['origin']} · {row['bytes']:,} bytes · compression {row['compression_ratio']:.2f}"
             f"{marks}{held}",
-            expanded=row is not None and row["document"] == sample.iloc[0]["document"],
+            expanded=row["document"] == sample.iloc[0]["document"],
         ):
             text = str(row["text"])
             st.code(text[:3000], language=None, wrap_lines=True, height=220)
@@ -181,4 +179,4 @@ def render(workspace: Workspace) -> None:
     next_step("probes", "train proxies on many mixtures of these domains")
 
 
-render(open_workspace())
+run_page("corpus", render)

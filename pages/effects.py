@@ -16,10 +16,9 @@ from pages.widgets.shell import (
     choose_estimator,
     empty,
     fitted,
-    guard,
     next_step,
-    open_workspace,
     question_of,
+    run_page,
     title,
 )
 
@@ -144,5 +143,4 @@ def render(workspace: Workspace) -> None:
     next_step("mixture", "let the effects move the mixture")
 
 
-with guard():
-    render(open_workspace())
+run_page("effects", render)

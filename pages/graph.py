@@ -32,7 +32,7 @@ from pages.widgets.shell import (
     guard,
     is_dark,
     next_step,
-    open_workspace,
+    run_page,
     runs_of,
     snapshot_of,
     title,
@@ -307,5 +307,4 @@ def render(workspace: Workspace) -> None:
     next_step("effects", "see what one more point of each domain does")
 
 
-with guard():
-    render(open_workspace())
+run_page("graph", render)

@@ -31,8 +31,8 @@ from pages.widgets.shell import (
     empty,
     fitted,
     guard,
-    open_workspace,
     question_of,
+    run_page,
     title,
     user,
 )
@@ -96,10 +96,6 @@ def policy_controls(model: EffectModel, question: Question) -> None:
             set_mixture(found.mixture, policy, radius / 100)
             st.session_state["suggestion-notes"] = found.notes
             st.rerun()
-        if st.button("Reset", icon=":material/restart_alt:", help="Back to the weights by size."):
-            set_mixture(question.reference, "manual", None)
-            st.session_state["suggestion-notes"] = []
-            st.rerun()
     for note in st.session_state.get("suggestion-notes", []):
         st.caption(f":material/info: {note}")
 
@@ -126,6 +122,10 @@ def sliders(model: EffectModel, question: Question, budget: int) -> Mixture:
                 note=f"{held.weights[domain] * budget / pool[domain]:.1f} epochs",
             )
         )
+    st.caption(
+        "With each weight: what +1 point of the domain, taken from the others in proportion, does to the "
+        "objective at this mixture, with its 95% interval. The mark under a track is the reference."
+    )
     released = mixture_sliders(rows, key="sliders", revision=held.revision)
     if released is not None and released.units != units:
         # The browser keeps what it shows within a revision; the numbers beside it follow.
@@ -141,15 +141,15 @@ def predictions(model: EffectModel, question: Question, mixture: Mixture) -> Non
     change = model.change(question.state, question.reference, mixture)
     goal = change[change["outcome"] == OBJECTIVE].iloc[0]
     moved = total_variation(question.reference, mixture)
+    st.metric(
+        "Objective",
+        f"{goal['change']:+.4f} nats",
+        help="Predicted change of the mean of the losses that count, against the reference.",
+    )
     if moved < 1e-9:
         st.caption("The sliders stand at the reference. Move one, or apply the effects.")
     else:
         sure = "" if goal["upper"] < 0 or goal["lower"] > 0 else " · cannot be told from zero"
-        st.metric(
-            "Objective",
-            f"{goal['change']:+.4f} nats",
-            help="Predicted change of the mean of the losses that count, against the reference.",
-        )
         st.caption(
             f"95%: {goal['lower']:+.4f} to {goal['upper']:+.4f}{sure} · {100 * moved:.1f} points moved"
         )
@@ -237,6 +237,7 @@ def token_budget(workspace: Workspace) -> int:
         value=config.token_budget / 1e6,
         step=1.0,
         format="%.3f",
+        width=220,
         help="Tokens of the training run this mixture is for. It decides how often a domain is repeated "
         "(epochs) and the token counts in the export.",
     )
@@ -276,14 +277,12 @@ def render(workspace: Workspace) -> None:
     except CausalMixError as error:
         empty(str(error), "probes", "Go to the probes")
         return
-    settings = st.columns([1, 1, 1], gap="large")
-    with settings[0]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         estimator = choose_estimator()
-    with settings[1]:
         budget = token_budget(workspace)
     model = fitted(workspace, question, estimator)
     policy_controls(model, question)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([2, 1], gap="large")
     with left:
         mixture = sliders(model, question, budget)
         show_table(question, mixture)
@@ -292,5 +291,4 @@ def render(workspace: Workspace) -> None:
     saving(workspace, model, question, mixture, budget)
 
 
-with guard():
-    render(open_workspace())
+run_page("mixture", render)

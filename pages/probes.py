@@ -25,7 +25,7 @@ from pages.widgets.shell import (
     empty,
     guard,
     next_step,
-    open_workspace,
+    run_page,
     runs_of,
     snapshot_of,
     title,
@@ -254,5 +254,4 @@ def render(workspace: Workspace) -> None:
         next_step("graph", "discover which weights and which pool state move which loss")
 
 
-with guard():
-    render(open_workspace())
+run_page("probes", render)

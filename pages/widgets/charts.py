@@ -198,10 +198,10 @@ def effect_heatmap(table: pd.DataFrame, clear: pd.DataFrame) -> go.Figure:
         table: effects, domains as rows and outcomes as columns.
         clear: whether each effect differs from zero, of the same shape.
     """
-    good, bad = better_worse()
+    # Paler than elsewhere, so that the numbers on top stay readable in both themes.
+    good, middle, bad = ("#1f7a5a", "#1a242c", "#a34a2c") if is_dark() else ("#7cc9ab", "#f2f5f7", "#eda582")
     shown = table.where(clear)
     limit = float(np.nanmax(np.abs(table.to_numpy()))) or 1.0
-    middle = "#1a242c" if is_dark() else "#f2f5f7"
     figure = go.Figure(
         go.Heatmap(
             z=shown.to_numpy(),
@@ -212,6 +212,7 @@ def effect_heatmap(table: pd.DataFrame, clear: pd.DataFrame) -> go.Figure:
             colorscale=[[0, good], [0.5, middle], [1, bad]],
             text=table.map(lambda v: f"{v:+.4f}").to_numpy(),
             texttemplate="%{text}",
+            textfont={"color": "#e7edf1" if is_dark() else "#17232b", "size": 12},
             xgap=3,
             ygap=3,
             customdata=table.to_numpy(),

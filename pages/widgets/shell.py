@@ -6,7 +6,7 @@ import getpass
 import importlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -44,6 +44,26 @@ def guard() -> Iterator[None]:
     except CausalMixError as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
+
+
+def run_page(name: PageName, render: Callable[[Workspace], None]) -> None:
+    """Run a page inside the app.
+
+    Streamlit runs a file in `pages/` on its own when the first address that a fresh server is asked for
+    is that page's; then the way leads through app.py, which remembers the page that was wanted.
+    """
+    if "through_app" not in st.session_state:
+        st.session_state["wanted"] = f"pages/{name}.py"
+        st.switch_page("app.py")
+    with guard():
+        render(open_workspace())
+
+
+def follow_wanted_page() -> None:
+    """In app.py, after the navigation is set up: go on to the page that was asked for at first."""
+    st.session_state["through_app"] = True
+    if wanted := st.session_state.pop("wanted", None):
+        st.switch_page(wanted)
 
 
 def open_workspace() -> Workspace:
@@ -168,6 +188,7 @@ def choose_estimator() -> EstimatorName:
         list(ESTIMATORS),
         format_func=ESTIMATORS.__getitem__,
         key="estimator",
+        width=300,
         persist_state="session",
         help="Both compare probes after taking out what the pool's state explains (double machine "
         "learning). Linear DML needs fewer probes; the causal forest, used in the paper, lets effects "

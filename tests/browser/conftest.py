@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +18,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, Route, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
+
+from tests.browser import chromium
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT = 60.0
@@ -36,28 +37,15 @@ FLAGS = [
 Serve = Callable[..., str]
 
 
-def _chromium(playwright: Playwright) -> str | None:
-    """Path of a browser: the one asked for, the system's, or Playwright's own download."""
-    asked = os.environ.get("CAUSALMIX_CHROMIUM")
-    if asked:
-        return asked
-    candidates = ["/usr/bin/chromium", *map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))]
-    candidates.append(playwright.chromium.executable_path)
-    return next((path for path in candidates if path and Path(path).exists()), None)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    path = chromium.find()
+    if path is None:
+        words = "No Chromium was found. Install one, or set CAUSALMIX_CHROMIUM to its path."
+        if os.environ.get("CI"):
+            pytest.fail(words)
+        pytest.skip(words)
     with sync_playwright() as playwright:
-        path = _chromium(playwright)
-        if path is None:
-            words = (
-                "No Chromium was found. Install one (`playwright install chromium`) "
-                "or set CAUSALMIX_CHROMIUM to its path."
-            )
-            if os.environ.get("CI"):
-                pytest.fail(words)
-            pytest.skip(words)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()

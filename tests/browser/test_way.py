@@ -1,0 +1,189 @@
+"""The whole way in the real app, on the demo corpus: from the corpus page to the downloaded YAML."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from playwright.sync_api import Page, TimeoutError, expect
+
+from causalmix_core.cli import DEMO_OBJECTIVE
+from causalmix_core.corpus import open_snapshot, write_demo_corpus
+from causalmix_core.graph import load_graph
+from causalmix_core.probes import LIVE, read_runs
+from causalmix_core.workspace import Workspace, WorkspaceConfig
+from jobs import LocalEngine
+
+pytestmark = pytest.mark.browser
+
+DOMAINS = ["cpp", "docstrings", "licences", "minified", "python", "readmes"]
+PROBES = 24
+SOON = 30_000
+LONG = 180_000
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Workspace]:
+    """A demo workspace whose sources are there but not read yet; its jobs end with the test."""
+    workspace = Workspace.create(tmp_path / "demo", WorkspaceConfig(name="Demo"))
+    sources = write_demo_corpus(workspace.root / "sources")
+    workspace.save_config(
+        WorkspaceConfig(name="Demo", domains=sources, objective=DEMO_OBJECTIVE, token_budget=20_000_000)
+    )
+    yield workspace
+    engine = LocalEngine()
+    for job in engine.jobs(workspace):
+        if engine.status(workspace, job).state in LIVE:
+            engine.cancel(workspace, job)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an option of a select box. Its list closes when the page below it still moves: then again."""
+    box = page.get_by_role("combobox", name=label, exact=True)
+    for _ in range(10):
+        box.press("ArrowDown")
+        with contextlib.suppress(TimeoutError):
+            page.get_by_role("option", name=option, exact=True).click(timeout=2_000)
+            break
+    expect(box).to_have_value(option)
+
+
+def go(page: Page, name: str) -> None:
+    """Follow the navigation to another page."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible(timeout=SOON)
+
+
+def test_from_text_to_an_exported_mixture(page: Page, serve, demo: Workspace, tmp_path: Path) -> None:
+    url = serve(Path(__file__).parents[2] / "app.py", env={"CAUSALMIX_WORKSPACE": str(demo.root)})
+    page.goto(url)
+
+    # 1. Corpus: nothing is read yet; one click reads it
+    expect(page.get_by_text("no snapshot of its pool yet")).to_be_visible(timeout=SOON)
+    page.get_by_role("button", name="Read the sources").click()
+    expect(page.get_by_text("Near-duplicates", exact=True).first).to_be_visible(timeout=LONG)
+    snapshot = open_snapshot(demo)
+    assert snapshot.domains == DOMAINS
+    table = snapshot.domain_table().set_index("domain")
+    documents = f"{int(table['documents'].sum()):,}"
+    expect(page.get_by_test_id("stMetric").filter(has_text="Documents")).to_contain_text(documents)
+    assert table.loc["licences", "near_duplicate_fraction"] > 0.5
+    expect(page.get_by_test_id("stPlotlyChart")).to_be_visible()
+    choose(page, "Domain", "docstrings")
+    expect(page.get_by_test_id("stExpander").filter(has_text="compression")).to_have_count(6)
+
+    # 2. Probes: a small swarm, launched, watched through a reload, finished
+    go(page, "Probes")
+    expect(page.get_by_role("heading", name="Design a swarm")).to_be_visible(timeout=SOON)
+    for _ in range((48 - PROBES) // 8):
+        page.get_by_role("slider").first.press("ArrowLeft")
+    tokens = page.get_by_role("spinbutton", name="Training tokens per probe")
+    tokens.fill("16384")
+    tokens.press("Enter")
+    expect(page.get_by_text("0 M tokens in all")).to_be_visible(timeout=SOON)
+    page.get_by_role("button", name="Launch the swarm").click()
+    expect(page.get_by_text(re.compile(r"^(starting|running)$")).first).to_be_visible(timeout=SOON)
+    page.reload()
+    expect(page.get_by_text(re.compile(r"^Swarm \d{8}"))).to_be_visible(timeout=SOON)
+    expect(page.get_by_test_id("stMetric").filter(has_text="Probes finished")).to_contain_text(
+        f"{PROBES} of {PROBES}", timeout=LONG
+    )
+    expect(page.get_by_role("heading", name="Results")).to_be_visible(timeout=SOON)
+    runs = read_runs(demo.runs, snapshot.id)
+    assert len(runs) == PROBES
+    expect(page.get_by_text(f"{PROBES} finished probes on this snapshot")).to_be_visible()
+
+    # 3. Graph: discover, refuse what cannot be, add and delete an edge, save
+    go(page, "Graph")
+    page.get_by_role("button", name="Discover from the probes").click()
+    expect(page.get_by_text("Every mixture was drawn at random")).to_be_visible(timeout=LONG)
+    choose(page, "Cause", "weight/cpp")
+    choose(page, "Effect", "weight/readmes")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("the weights are one decision", timeout=SOON)
+    page.get_by_role("button", name="Assume all").click()
+    expect(page.get_by_text("assumed", exact=True)).to_be_visible(timeout=SOON)
+    choose(page, "Edge", "weight/minified -> loss/python")
+    page.get_by_role("textbox", name="Why", exact=True).fill("no JavaScript in Python")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Delete")).to_be_disabled(timeout=SOON)
+    page.get_by_role("textbox", name="Note").fill("what we know")
+    page.get_by_role("button", name="Save the graph").click()
+    expect(page.get_by_text("Saved as revision 1.")).to_be_visible(timeout=SOON)
+    saved = load_graph(demo, "main")
+    assert saved.note == "what we know"
+    assert not saved.graph.edge_between("weight/minified", "loss/python")
+    assert saved.graph.edge_between("weight/python", "loss/python")
+    assert saved.graph.history[-1].why == "no JavaScript in Python"
+
+    # 4. Effects: from this very graph
+    go(page, "Effects")
+    expect(page.get_by_text(f"{PROBES} probes · graph main, revision 1")).to_be_visible(timeout=LONG)
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2, timeout=LONG)
+    expect(page.get_by_text("The mixtures of all runs were drawn at random")).to_be_visible()
+
+    # 5. Mixture: the effects move the sliders, a lock and a number are respected, saved and exported
+    go(page, "Mixture")
+    share = page.get_by_role("spinbutton", name="minified percent")
+    expect(share).to_be_visible(timeout=LONG)
+    before = share.input_value()
+    expect(page.get_by_text("The sliders stand at the reference")).to_be_visible()
+    page.get_by_role("button", name="Apply effects").click()
+    expect(page.get_by_text(re.compile("points moved|stay"))).to_be_visible(timeout=LONG)
+    cpp = page.get_by_role("spinbutton", name="cpp percent")
+    cpp.fill("12.5")
+    cpp.press("Enter")
+    expect(page.get_by_text("points moved")).to_be_visible(timeout=SOON)
+    expect(cpp).to_have_value("12.50")
+    assert before != "12.50"
+    name = page.get_by_role("textbox", name="Name")
+    name.fill("../outside")
+    name.press("Enter")
+    page.get_by_role("button", name="Save the mixture").click()
+    expect(page.get_by_text("cannot be a name")).to_be_visible(timeout=SOON)
+    name.fill("first")
+    name.press("Enter")
+    page.get_by_role("button", name="Save the mixture").click()
+    expect(page.get_by_text("Saved first, revision 1.")).to_be_visible(timeout=SOON)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the YAML").click()
+    target = tmp_path / "first.yaml"
+    waiting.value.save_as(target)
+
+    # 6. What the file says
+    read = yaml.safe_load(target.read_text())
+    assert [d["name"] for d in read["domains"]] == DOMAINS
+    assert sum(round(d["weight"] * 1e6) for d in read["domains"]) == 1_000_000
+    assert sum(d["train_tokens"] for d in read["domains"]) == 20_000_000
+    assert read["domains"][0]["weight"] == pytest.approx(0.125)
+    assert [d["pool_tokens"] for d in read["domains"]] == [snapshot.tokens()[d] for d in DOMAINS]
+    origin = read["provenance"]
+    assert origin["snapshot"] == snapshot.id
+    assert origin["graph"] == {"name": "main", "revision": 1}
+    assert origin["policy"] == "manual"
+    assert origin["probes"] == PROBES
+    assert set(origin["predicted_change"]) == {f"loss/{d}" for d in DOMAINS} | {"objective"}
+    low, mid, high = (origin["predicted_change"]["objective"][k] for k in ("lower", "change", "upper"))
+    assert low < mid < high
+
+
+def test_without_a_workspace_the_page_says_what_to_do(page: Page, serve, tmp_path: Path) -> None:
+    page.goto(serve(Path(__file__).parents[2] / "app.py", env={"CAUSALMIX_WORKSPACE": str(tmp_path)}))
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("There is no workspace at", timeout=SOON)
+    expect(alert).to_contain_text("causalmix demo")
+
+
+def test_each_page_opens_by_its_address_and_leads_on(page: Page, serve, workspace: Workspace) -> None:
+    """A fresh server asked for a page directly; pages without data name the step that is missing."""
+    url = serve(Path(__file__).parents[2] / "app.py", env={"CAUSALMIX_WORKSPACE": str(workspace.root)})
+    for name in ("Mixture", "Effects", "Graph"):
+        page.goto(f"{url}/{name.lower()}")
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible(timeout=SOON)
+        expect(page.get_by_text("no finished probes")).to_be_visible(timeout=SOON)
+        expect(page.get_by_role("link", name="Go to the probes")).to_be_visible()
+        expect(page.get_by_test_id("stSidebarNav").get_by_role("link")).to_have_count(5)
