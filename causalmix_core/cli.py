@@ -6,13 +6,13 @@ status 1.
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -75,10 +75,10 @@ DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.
 
 
 def main() -> None:
-    """Run the command line; a CausalMixError becomes one readable line."""
+    """Run the command line; what the user can mend becomes one readable line."""
     try:
         app()
-    except CausalMixError as error:
+    except (CausalMixError, OSError) as error:  # OSError: no permission, a full disk
         typer.secho(f"causalmix: {error}", err=True, fg=typer.colors.RED)
         sys.exit(1)
 
@@ -147,8 +147,8 @@ def probe(
     seed: Annotated[int, typer.Option(help="Of the design, the initial weights and the order.")] = 0,
     engine: Annotated[str, typer.Option(help="What runs the swarm.")] = "local",
     detach: Annotated[bool, typer.Option(help="Return at once; the swarm goes on.")] = False,
-    resume: Annotated[str, typer.Option(metavar="JOB", help="Go on with a stopped job.")] = "",
-    cancel: Annotated[str, typer.Option(metavar="JOB", help="Stop a running job.")] = "",
+    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a stopped job.")] = None,
+    cancel: Annotated[str | None, typer.Option(metavar="JOB", help="Stop a running job.")] = None,
     list_jobs: Annotated[bool, typer.Option("--list", help="List the jobs and how they stand.")] = False,
 ) -> None:
     """Train a swarm of small proxy models on many mixtures, in the background."""
@@ -159,11 +159,11 @@ def probe(
             at = runner.status(opened, job)
             typer.echo(f"{job}  {at.state:<12} {at.finished}/{at.swarm.probes} probes")
         return
-    if cancel:
+    if cancel is not None:  # an empty name, as from an unset variable, must not start a swarm
         runner.cancel(opened, cancel)
         typer.echo(f"Asked job {cancel} to stop; its finished shards are kept.")
         return
-    if resume:
+    if resume is not None:
         job = resume
         runner.resume(opened, job)
     else:
@@ -185,14 +185,14 @@ def discover(
     opened = Workspace.open(workspace)
     snapshot = open_snapshot(opened)
     runs = read_runs(opened.runs, snapshot.id)
-    found = discover_graph(runs, method, alpha=alpha, seed=seed, by=getuser())
+    found = discover_graph(runs, method, alpha=alpha, seed=seed, by=_user())
     revisions = list_graphs(opened).get(name, [])
     saved = save_graph(
         opened,
         name,
         found.graph,
         parent=max(revisions) if revisions else None,
-        by=getuser(),
+        by=_user(),
         note=f"discovered with {method}",
         snapshot=snapshot.id,
         runs=len(runs),
@@ -262,7 +262,7 @@ def suggest(
         fitted, question.state, question.reference, radius=radius, policy=policy, seed=seed
     )
     record = mixture_record(
-        question, fitted, found.mixture, name=name, by=getuser(), policy=policy, radius=radius
+        question, fitted, found.mixture, name=name, by=_user(), policy=policy, radius=radius
     )
     parent = load_mixture(opened, name).revision if name in mixture_names(opened) else None
     saved = save_mixture(opened, record, parent)
@@ -343,7 +343,7 @@ def demo(
 @app.command()
 def ui(
     workspace: WorkspaceOption = HERE,
-    port: Annotated[int, typer.Option(help="Port; the next free one when taken.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port; the next free one when taken.")] = 8501,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
@@ -375,6 +375,14 @@ def _swarm(probes: int, preset: PresetName, tokens: int | None, seed: int) -> Sw
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
+
+
+def _user() -> str:
+    """Who saves: the account that runs the command; a container may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _named(name: str) -> None:
@@ -410,14 +418,15 @@ def _follow(workspace: Workspace, engine: str, job: str) -> None:
 
 
 def _free_port(wanted: int) -> int:
-    for port in range(wanted, wanted + 50):
+    last = min(wanted + 49, 65535)
+    for port in range(wanted, last + 1):
         with socket.socket() as probe_socket:
             try:
                 probe_socket.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
-    raise CausalMixError(f"No free port from {wanted} to {wanted + 49}. Choose another with --port.")
+    raise CausalMixError(f"No free port from {wanted} to {last}. Choose another with --port.")
 
 
 def _has_display() -> bool:

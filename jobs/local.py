@@ -72,7 +72,7 @@ class LocalEngine:
         """Go on with the shards of a job that are not finished.
 
         Raises:
-            CausalMixError: the job is running or finished already.
+            CausalMixError: there is no such job, or it is running or finished already.
         """
         status = self.status(workspace, job)
         if status.state in LIVE or status.state == "finished":
@@ -81,7 +81,14 @@ class LocalEngine:
         _start_supervisor(workspace, job)
 
     def cancel(self, workspace: Workspace, job: str) -> None:
-        """Ask a running job to stop; finished shards are kept and it can be resumed."""
+        """Ask a running job to stop; finished shards are kept and it can be resumed.
+
+        Raises:
+            CausalMixError: there is no such job, or it does not run.
+        """
+        state = self.status(workspace, job).state
+        if state not in LIVE:
+            raise CausalMixError(f"Job {job} is {state}; there is nothing to stop.")
         JobFolder(workspace, job).request_cancel()
 
     def status(self, workspace: Workspace, job: str) -> SwarmStatus:

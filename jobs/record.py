@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import SwarmSpec
@@ -41,8 +41,8 @@ class JobSpec(BaseModel):
     snapshot: str
     swarm: SwarmSpec
     created_at: float
-    shards: int
-    workers: int
+    shards: int = Field(ge=1)
+    workers: int = Field(ge=1)
     device: str
 
     def probes_of(self, shard: int) -> range:
@@ -72,7 +72,7 @@ class Attempt(BaseModel):
         try:
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except (psutil.Error, ValueError):  # ValueError: no process can have this id
             return False
 
 
@@ -108,8 +108,13 @@ class JobFolder:
             return JobSpec.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
             raise CausalMixError(f"There is no job {self.job} in {self.workspace.jobs}.") from error
-        except (OSError, ValidationError) as error:
-            raise CausalMixError(f"{path} is damaged: {error}. Delete the job's folder.") from error
+        except OSError as error:
+            raise CausalMixError(f"Cannot read {path}: {error.strerror}.") from error
+        except ValidationError as error:
+            problems = "; ".join(
+                ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()
+            )
+            raise CausalMixError(f"{path} is damaged: {problems}. Delete the job's folder.") from error
 
     def shard_path(self, shard: int) -> Path:
         """Where the finished rows of a shard stand."""

@@ -30,13 +30,14 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
     per_probe = spec.swarm.proxy.sequences * spec.swarm.proxy.sequence_length
     tokens: dict[int, int] = {}
     curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    message, submitted = "", spec.created_at
+    message, submitted, answered = "", spec.created_at, False
     spans: list[list[float]] = []
     for event in folder.events():
         kind = event["kind"]
         if kind == "submitted":
-            submitted, message = event["at"], ""
+            submitted, message, answered = event["at"], "", False
         elif kind == "training":
+            answered = True
             spans.append([event["at"], event["at"]])
         elif kind == "shard":  # begins, perhaps again after an interruption: its curves begin anew
             for probe in spec.probes_of(event["shard"]):
@@ -65,7 +66,7 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
         state = "failed"
     elif folder.cancelled():
         state = "cancelled"
-    elif time.time() - submitted < startup_seconds and _unanswered(folder, len(attempts)):
+    elif not answered and time.time() - submitted < startup_seconds:
         state = "starting"
     else:
         state = "interrupted"
@@ -83,9 +84,3 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
         message=message,
         curves=dict(curves),
     )
-
-
-def _unanswered(folder: JobFolder, attempts: int) -> bool:
-    """Whether a start was asked for that no process has answered yet."""
-    asked = sum(1 for e in folder.events() if e["kind"] == "submitted")
-    return asked > attempts

@@ -1,0 +1,523 @@
+"""The command line: the whole way on a small pool, what it says to bad input, and its help.
+
+`causalmix_core.cli.main` runs in this process, so that slow libraries are imported once; a traceback
+would fail a test. That the installed command behaves the same is checked where processes matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import typer
+import yaml
+
+from causalmix_core.cli import app, main
+from causalmix_core.corpus import STATE_FEATURES, open_snapshot
+from causalmix_core.effects import minimum_runs
+from causalmix_core.errors import CausalMixError
+from causalmix_core.workspace import Workspace, WorkspaceConfig
+from jobs import LocalEngine
+
+DOMAINS = ("code", "prose", "sums")
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+class Said(NamedTuple):
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def causalmix(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `causalmix <arguments>` through the entry point of the installed command."""
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["causalmix", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Said(ended.value.code if isinstance(ended.value.code, int) else 0, out, err)
+
+    return run
+
+
+@pytest.fixture
+def refused(causalmix: Run) -> Callable[..., str]:
+    """Runs a command that has to end in one readable line on stderr; returns the line."""
+
+    def run(*arguments: object) -> str:
+        said = causalmix(*arguments)
+        assert said.status == 1
+        assert said.out == ""
+        line, end = said.err.split("\n")
+        assert line.startswith("causalmix: ")
+        assert end == ""
+        return line
+
+    return run
+
+
+@pytest.fixture
+def one_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Swarms of one worker, so that torch is loaded once; ends what is left of them."""
+    monkeypatch.setattr(LocalEngine, "means", staticmethod(lambda: ("cpu", 1)))
+    yield
+    for process in psutil.process_iter():
+        try:
+            if any(Path(a).is_relative_to(tmp_path) for a in process.cmdline()):
+                process.kill()
+        except psutil.Error:
+            continue
+
+
+@pytest.fixture
+def sources(workspace: Workspace, tmp_path: Path) -> Path:
+    """A folder with one subfolder or file per domain, as people keep them."""
+    folder = tmp_path / "texts"
+    for domain, source in workspace.config().domains.items():
+        if domain == "code":
+            (folder / "code").mkdir(parents=True)
+            shutil.copy(source.path, folder / "code" / "part-1.jsonl")
+        else:
+            shutil.copy(source.path, folder / f"{domain}.jsonl")
+    return folder
+
+
+def write_runs(workspace: Workspace, count: int) -> None:
+    """Rows of the run table as a finished shard of `count` probes leaves them."""
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(len(DOMAINS)), size=count)
+    rows = pd.DataFrame(
+        {
+            "run": [f"imported-{i:04d}" for i in range(count)],
+            "job": "imported",
+            "probe": range(count),
+            "status": "finished",
+            "snapshot": open_snapshot(workspace).id,
+            "assignment": "randomised",
+            **{f"weight/{d}": weights[:, i] for i, d in enumerate(DOMAINS)},
+            **{f"state/{f}": rng.normal(size=count) for f in STATE_FEATURES},
+            **{f"loss/{d}": 3 - np.log(weights[:, i] + 0.1) for i, d in enumerate(DOMAINS)},
+        }
+    )
+    rows.to_parquet(workspace.runs / "imported-0000.parquet", index=False)
+
+
+def test_the_whole_way(causalmix: Run, sources: Path, tmp_path: Path, one_worker: None) -> None:
+    root, effects, exported = tmp_path / "study", tmp_path / "effects.csv", tmp_path / "mixture.yaml"
+
+    said = causalmix("init", root, "--from", sources)
+    assert said.status == 0
+    assert f"Made the workspace {root}" in said.out
+    for domain in DOMAINS:
+        assert re.search(rf"{domain} +{sources / domain}", said.out)
+    assert said.out.endswith(f"Next: causalmix ingest -w {root}\n")
+
+    said = causalmix("ingest", "-w", root)
+    assert said.status == 0
+    snapshot = open_snapshot(Workspace.open(root))
+    assert f"Snapshot {snapshot.id} made" in said.out
+    assert re.search(r"code: 18 documents\n", said.out)
+    assert re.search(r"sums: 60 documents\n", said.out)
+
+    said = causalmix("ingest", "-w", root)
+    assert f"Snapshot {snapshot.id} is up to date" in said.out
+    assert [p.name for p in (root / "snapshots").iterdir() if p.is_dir()] == [snapshot.id]
+
+    probes = minimum_runs(len(DOMAINS)) + 3
+    said = causalmix("probe", "-w", root, "--probes", probes, "--tokens", 8192)
+    assert said.status == 0, said.err
+    job = re.search(r"^Job (\S+) runs in the background\.$", said.out, re.MULTILINE)
+    assert job
+    assert f"Job {job[1]}: finished, {probes} probes finished, 0 diverged." in said.out
+    said = causalmix("probe", "-w", root, "--list")
+    assert said.out == f"{job[1]}  finished     {probes}/{probes} probes\n"
+
+    # Before there is a graph, every weight is assumed to matter.
+    said = causalmix("discover", "-w", root)
+    assert said.status == 0, said.err
+    assert re.search(r"weight/\w+ +\S+ +loss/\w+", said.out)
+    assert f"Saved graph main, revision 1, from {probes} probes." in said.out
+    assert "revision 2" in causalmix("discover", "-w", root).out
+
+    said = causalmix("estimate", "-w", root, "--output", effects)
+    assert said.status == 0, said.err
+    table = pd.read_csv(effects)
+    assert set(table["domain"]) == set(DOMAINS)
+    assert set(table["outcome"]) == {*(f"loss/{d}" for d in DOMAINS), "objective"}
+    assert (table["lower"] <= table["effect"]).all()
+    assert (table["effect"] <= table["upper"]).all()
+    first = table.iloc[0]
+    assert f"{first['outcome']}\n" in said.out
+    assert f"{first['effect']:+.5f} [{first['lower']:+.5f}, {first['upper']:+.5f}]" in said.out
+    assert "Note: " in said.out
+
+    said = causalmix("suggest", "-w", root, "--name", "next", "--radius", 0.2)
+    assert said.status == 0, said.err
+    printed = {d: float(re.search(rf"{d} +([\d.]+)%", said.out)[1]) for d in DOMAINS}  # type: ignore[index]
+    assert "objective" in said.out
+    assert "Saved mixture next, revision 1. Next: causalmix export next" in said.out
+
+    said = causalmix("export", "next", "-w", root, "-o", exported, "--token-budget", 1_000_000)
+    assert said.out == f"Wrote {exported}\n"
+    written = yaml.safe_load(exported.read_text())
+    weights = {d["name"]: d["weight"] for d in written["domains"]}
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-12)
+    assert {d: round(100 * w, 2) for d, w in weights.items()} == pytest.approx(printed, abs=0.011)
+    assert sum(d["train_tokens"] for d in written["domains"]) == written["token_budget"] == 1_000_000
+    assert {d["name"]: d["pool_tokens"] for d in written["domains"]} == snapshot.tokens()
+    origin = written["provenance"]
+    assert origin["graph"] == {"name": "main", "revision": 2}
+    assert origin["probes"] == probes
+    assert origin["jobs"] == [job[1]]
+    assert origin["snapshot"] == snapshot.id
+    assert origin["estimator"] == "linear_dml"
+    assert origin["policy"] == "search"
+    moved = sum(abs(weights[d] - origin["reference"][d]) for d in DOMAINS) / 2
+    assert moved <= origin["trust_radius"] + 1e-5 == pytest.approx(0.2, abs=1e-4)
+    assert yaml.safe_load(causalmix("export", "next", "-w", root).out)["token_budget"] == 1_000_000_000
+
+
+class TestBadInput:
+    """Every mistake is answered by one line that names it, and nothing is lost."""
+
+    def test_workspace_is_a_file(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        path = tmp_path / "notes.md"
+        path.write_text("mine")
+        assert f"{path} is a file" in refused("init", path)
+        assert f"{path} is a file" in refused("ingest", "-w", path)
+        assert path.read_text() == "mine"
+
+    def test_workspace_exists_already(self, refused: Callable[..., str], workspace: Workspace) -> None:
+        before = workspace.config_path.read_bytes()
+        assert "already holds a workspace" in refused("init", workspace.root)
+        assert workspace.config_path.read_bytes() == before
+
+    @pytest.mark.parametrize("verb", ["ingest", "probe", "discover", "estimate", "suggest", "export", "ui"])
+    def test_no_workspace(self, refused: Callable[..., str], tmp_path: Path, verb: str) -> None:
+        line = refused(verb, "-w", tmp_path / "nowhere")
+        assert f"no workspace at {tmp_path / 'nowhere'}" in line
+        assert "causalmix init" in line
+        assert not (tmp_path / "nowhere").exists()
+
+    @pytest.mark.parametrize("verb", ["probe", "discover", "estimate", "suggest"])
+    def test_nothing_ingested(self, refused: Callable[..., str], tmp_path: Path, verb: str) -> None:
+        Workspace.create(tmp_path / "empty", WorkspaceConfig(name="Empty"))
+        assert "causalmix ingest" in refused(verb, "-w", tmp_path / "empty")
+
+    @pytest.mark.parametrize("verb", ["discover", "estimate", "suggest"])
+    def test_no_probes(self, refused: Callable[..., str], workspace: Workspace, verb: str) -> None:
+        assert "no finished probes" in refused(verb, "-w", workspace.root)
+
+    def test_damaged_configuration(self, refused: Callable[..., str], workspace: Workspace) -> None:
+        workspace.config_path.write_text("name: W\ndomains: [code]\n")
+        line = refused("ingest", "-w", workspace.root)
+        assert str(workspace.config_path) in line
+        assert "domains" in line
+
+    def test_unknown_file_type(self, refused: Callable[..., str], sources: Path, tmp_path: Path) -> None:
+        (sources / "code" / "paper.pdf").write_bytes(b"%PDF")
+        workspace = tmp_path / "study"
+        made = Workspace.create(workspace, WorkspaceConfig(name="Study"))
+        made.save_config(
+            WorkspaceConfig.model_validate(
+                {"name": "Study", "domains": {"code": {"path": str(sources / "code")}}}
+            )
+        )
+        line = refused("ingest", "-w", workspace)
+        assert "Domain code" in line
+        assert str(sources / "code" / "paper.pdf") in line
+        assert ".jsonl.zst" in line
+
+    def test_unknown_file_type_beside_the_domains(
+        self, refused: Callable[..., str], sources: Path, tmp_path: Path
+    ) -> None:
+        (sources / "paper.pdf").write_bytes(b"%PDF")
+        assert str(sources / "paper.pdf") in refused("init", tmp_path / "study", "--from", sources)
+        assert not (tmp_path / "study").exists()
+
+    def test_empty_domain(
+        self, causalmix: Run, refused: Callable[..., str], sources: Path, tmp_path: Path
+    ) -> None:
+        (sources / "books").mkdir()
+        assert causalmix("init", tmp_path / "study", "--from", sources).status == 0
+        line = refused("ingest", "-w", tmp_path / "study")
+        assert "Domain books" in line
+        assert str(sources / "books") in line
+        assert not list((tmp_path / "study" / "snapshots").iterdir())
+
+    def test_two_domains_of_the_same_name(
+        self, refused: Callable[..., str], sources: Path, tmp_path: Path
+    ) -> None:
+        shutil.copy(sources / "sums.jsonl", sources / "code.jsonl")
+        line = refused("init", tmp_path / "study", "--from", sources)
+        assert f"{sources / 'code'} and {sources / 'code.jsonl'} would both be the domain 'code'" in line
+
+    def test_a_name_that_cannot_be_a_domain(
+        self, refused: Callable[..., str], sources: Path, tmp_path: Path
+    ) -> None:
+        (sources / "sums.jsonl").rename(sources / "my sums.jsonl")
+        line = refused("init", tmp_path / "study", "--from", sources)
+        assert str(sources / "my sums.jsonl") in line
+
+    def test_no_such_source(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        line = refused("init", tmp_path / "study", "--from", tmp_path / "nowhere")
+        assert str(tmp_path / "nowhere") in line
+
+    def test_unusable_lines_are_skipped_and_reported(
+        self, causalmix: Run, sources: Path, tmp_path: Path
+    ) -> None:
+        good = (sources / "sums.jsonl").read_bytes()
+        documents = good.count(b"\n") + 1
+        bad = [b'{"text": "\xff\xfe"}', b"not json {", b'{"body": "no text here"}']
+        (sources / "sums.jsonl").write_bytes(good + b"\n" + b"\n".join(bad) + b"\n")
+        causalmix("init", tmp_path / "study", "--from", sources)
+        said = causalmix("ingest", "-w", tmp_path / "study")
+        assert said.status == 0
+        line = next(x for x in said.out.splitlines() if "sums" in x)
+        assert f"{documents} documents, skipped 3" in line
+        assert f"1 not UTF-8: sums.jsonl line {documents + 1}" in line
+        assert f"1 not JSON: sums.jsonl line {documents + 2}" in line
+        assert f"1 without the text field: sums.jsonl line {documents + 3}" in line
+
+    def test_text_in_another_field(
+        self, causalmix: Run, refused: Callable[..., str], sources: Path, tmp_path: Path
+    ) -> None:
+        causalmix("init", tmp_path / "study", "--from", sources, "--text-field", "body")
+        line = refused("ingest", "-w", tmp_path / "study")
+        assert "Domain code" in line
+        assert "'body'" in line
+
+    @pytest.mark.parametrize("verb", ["estimate", "suggest"])
+    def test_too_few_probes(self, refused: Callable[..., str], workspace: Workspace, verb: str) -> None:
+        needed = minimum_runs(len(DOMAINS))
+        write_runs(workspace, needed - 1)
+        line = refused(verb, "-w", workspace.root)
+        assert f"{needed - 1} finished probes" in line
+        assert f"at least {needed}" in line
+
+    def test_too_few_probes_to_discover(self, refused: Callable[..., str], workspace: Workspace) -> None:
+        write_runs(workspace, 3)
+        assert "there are 3" in refused("discover", "-w", workspace.root)
+        assert not list(workspace.graphs.iterdir())
+
+    @pytest.mark.parametrize("verb", ["estimate", "suggest"])
+    def test_unknown_graph(self, refused: Callable[..., str], workspace: Workspace, verb: str) -> None:
+        write_runs(workspace, 20)
+        line = refused(verb, "-w", workspace.root, "--graph", "theirs")
+        assert "There is no graph 'theirs'" in line
+
+    def test_unknown_mixture(self, refused: Callable[..., str], workspace: Workspace) -> None:
+        assert "no mixture named best" in refused("export", "best", "-w", workspace.root)
+
+    @pytest.mark.parametrize("name", ["../escape", "", "a b"])
+    def test_impossible_names(self, refused: Callable[..., str], workspace: Workspace, name: str) -> None:
+        write_runs(workspace, 20)
+        assert "cannot be a name" in refused("suggest", "-w", workspace.root, "--name", name)
+        assert not list(workspace.mixtures.glob("*.json"))
+
+    @pytest.mark.parametrize("option", ["--resume", "--cancel"])
+    @pytest.mark.parametrize("job", ["nobody", ""])
+    def test_unknown_job(
+        self, refused: Callable[..., str], workspace: Workspace, option: str, job: str
+    ) -> None:
+        assert f"There is no job {job}" in refused("probe", "-w", workspace.root, option, job)
+        assert not list(workspace.jobs.iterdir())
+
+    def test_unknown_engine(self, refused: Callable[..., str], workspace: Workspace) -> None:
+        line = refused("probe", "-w", workspace.root, "--engine", "cloud")
+        assert "no engine named cloud; installed: local" in line
+
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            (["--probes", "0"], "probes"),
+            (["--probes", "-3"], "probes"),
+            (["--probes", "1000000"], "probes"),
+            (["--tokens", "0"], "tokens"),
+            (["--seed", "-1"], "seed"),
+        ],
+    )
+    def test_swarm_out_of_range(
+        self, refused: Callable[..., str], workspace: Workspace, options: list[str], named: str
+    ) -> None:
+        assert f"{named}: " in refused("probe", "-w", workspace.root, *options)
+        assert not list(workspace.jobs.iterdir())
+
+    @pytest.mark.parametrize("radius", ["0", "1.5", "-1", "nan"])
+    def test_radius_out_of_range(
+        self, refused: Callable[..., str], workspace: Workspace, radius: str
+    ) -> None:
+        write_runs(workspace, 20)
+        assert "radius" in refused("suggest", "-w", workspace.root, "--radius", radius)
+
+    def test_alpha_out_of_range(self, refused: Callable[..., str], workspace: Workspace) -> None:
+        write_runs(workspace, 40)
+        assert "alpha is 5" in refused("discover", "-w", workspace.root, "--method", "pc", "--alpha", 5)
+
+    def test_output_folder_is_missing(
+        self, refused: Callable[..., str], workspace: Workspace, tmp_path: Path
+    ) -> None:
+        write_runs(workspace, 20)
+        target = tmp_path / "nowhere" / "effects.csv"
+        assert f"Cannot write {target}" in refused("estimate", "-w", workspace.root, "--output", target)
+
+    @pytest.mark.parametrize("keep", [[], ["--keep"]])
+    def test_demo_into_a_folder_with_files(
+        self, refused: Callable[..., str], tmp_path: Path, keep: list[str]
+    ) -> None:
+        (tmp_path / "thesis").mkdir()
+        (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+        line = refused("demo", tmp_path / "thesis", *keep)
+        assert f"{tmp_path / 'thesis'} exists and is not empty" in line
+        assert [p.name for p in tmp_path.rglob("*")] == ["thesis", "chapter.txt"]
+        assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+    def test_demo_out_of_range(self, refused: Callable[..., str], tmp_path: Path) -> None:
+        assert "probes: " in refused("demo", tmp_path / "demo", "--probes", 0)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["probe", "--proxy", "huge"],
+            ["probe", "--probes", "many"],
+            ["estimate", "--estimator", "magic"],
+            ["discover", "--method", "magic"],
+            ["suggest", "--policy", "magic"],
+            ["ui", "--port", "0"],
+            ["ui", "--port", "70000"],
+            ["init"],
+            ["frobnicate"],
+        ],
+    )
+    def test_usage_errors(self, causalmix: Run, workspace: Workspace, arguments: list[str]) -> None:
+        if arguments[0] in ("probe", "estimate", "discover", "suggest", "ui"):
+            arguments = [*arguments, "-w", str(workspace.root)]
+        said = causalmix(*arguments)
+        assert said.status == 2
+        assert "Usage: causalmix" in said.err
+        assert "Error" in said.err
+        assert not list(workspace.jobs.iterdir())
+
+
+def test_the_installed_command_reports_in_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from causalmix_core.cli import main; main()", "ingest"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "CAUSALMIX_WORKSPACE"},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"causalmix: There is no workspace at {tmp_path}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_workspace_may_come_from_the_environment(
+    causalmix: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAUSALMIX_WORKSPACE", str(workspace.root))
+    assert causalmix("probe", "--list") == Said(0, "", "")
+
+
+def test_demo_keeps_a_workspace_that_is_there(causalmix: Run, workspace: Workspace) -> None:
+    before = {p: p.stat().st_mtime_ns for p in workspace.root.rglob("*")}
+    said = causalmix("demo", workspace.root, "--keep")
+    assert said.status == 0
+    assert "is there already" in said.out
+    assert {p: p.stat().st_mtime_ns for p in workspace.root.rglob("*")} == before
+
+
+class TestPort:
+    """`ui` takes the next free port and says so."""
+
+    @pytest.fixture
+    def taken(self) -> Iterator[int]:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            yield other.getsockname()[1]
+
+    def test_the_next_free_port(self, taken: int) -> None:
+        from causalmix_core.cli import _free_port
+
+        found = _free_port(taken)
+        assert taken < found < taken + 50
+        assert _free_port(found) == found
+
+    def test_no_free_port_is_said(self) -> None:
+        from causalmix_core.cli import _free_port
+
+        with socket.socket() as other:
+            try:
+                other.bind(("127.0.0.1", 65535))
+            except OSError:
+                pass  # somebody else has it, which is as good
+            with pytest.raises(CausalMixError, match=r"No free port from 65535 to 65535"):
+                _free_port(65535)
+
+    def test_ui_names_both_ports(self, workspace: Workspace, taken: int) -> None:
+        command = ["-c", "from causalmix_core.cli import main; main()", "ui", "-w", str(workspace.root)]
+        with subprocess.Popen(
+            [sys.executable, *command, "--port", str(taken)],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as server:
+            assert server.stdout is not None
+            lines = [server.stdout.readline() for _ in range(2)]
+            os.killpg(server.pid, signal.SIGKILL)
+        used = re.fullmatch(rf"Port {taken} is taken; using (\d+)\.\n", lines[0])
+        assert used
+        assert f"http://127.0.0.1:{used[1]} " in lines[1]
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_help_explains_every_verb_and_option(verb: str, causalmix: Run) -> None:
+    command: click.Command = COMMANDS[verb]
+    said = causalmix(verb, "--help")
+    assert said.status == 0
+    assert command.help
+    assert command.help.split(".")[0].split()[0] in said.out
+    for parameter in command.params:
+        names = [o for o in parameter.opts if o.startswith("--")] or [parameter.human_readable_name]
+        assert parameter.help, names  # type: ignore[attr-defined]
+        # The help is drawn as a table that may cut a name in a narrow terminal; its first letters stay.
+        assert any(name[:12].lower() in said.out.lower() for name in names), names
+
+
+def test_the_verbs_are_those_of_the_way(causalmix: Run) -> None:
+    assert list(COMMANDS) == [
+        "init", "ingest", "probe", "discover", "estimate", "suggest", "export", "demo", "ui",
+    ]  # fmt: skip
+    said = causalmix("--help")
+    assert all(verb in said.out for verb in COMMANDS)
+
+
+def test_version(causalmix: Run) -> None:
+    from causalmix_core import __version__
+
+    assert causalmix("--version") == Said(0, f"causalmix {__version__}\n", "")
