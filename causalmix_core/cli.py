@@ -83,15 +83,21 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.callback()
-def _common(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"causalmix {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _common(
+    # A callback of the option, because the group's own is not called without a verb.
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

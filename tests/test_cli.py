@@ -6,7 +6,7 @@ would fail a test. That the installed command behaves the same is checked where 
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import shutil
@@ -14,11 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import click
 import numpy as np
 import pandas as pd
 import psutil
@@ -155,7 +155,6 @@ def test_the_whole_way(causalmix: Run, sources: Path, tmp_path: Path, one_worker
     said = causalmix("probe", "-w", root, "--list")
     assert said.out == f"{job[1]}  finished     {probes}/{probes} probes\n"
 
-    # Before there is a graph, every weight is assumed to matter.
     said = causalmix("discover", "-w", root)
     assert said.status == 0, said.err
     assert re.search(r"weight/\w+ +\S+ +loss/\w+", said.out)
@@ -198,6 +197,48 @@ def test_the_whole_way(causalmix: Run, sources: Path, tmp_path: Path, one_worker
     moved = sum(abs(weights[d] - origin["reference"][d]) for d in DOMAINS) / 2
     assert moved <= origin["trust_radius"] + 1e-5 == pytest.approx(0.2, abs=1e-4)
     assert yaml.safe_load(causalmix("export", "next", "-w", root).out)["token_budget"] == 1_000_000_000
+
+
+def test_a_swarm_in_the_background_is_stopped_and_gone_on_with(
+    causalmix: Run, workspace: Workspace, one_worker: None
+) -> None:
+    said = causalmix("probe", "-w", workspace.root, "--detach", "--tokens", 1_000_000_000)
+    job = LocalEngine().jobs(workspace)[0]
+    assert said == Said(0, f"Job {job} runs in the background.\n", "")
+
+    def listed() -> str:
+        line = causalmix("probe", "-w", workspace.root, "--list").out
+        assert line.startswith(f"{job}  ")
+        assert line.endswith(" 0/48 probes\n")
+        return line.split()[1]
+
+    assert listed() in ("starting", "running")
+    assert "is starting" in causalmix("probe", "-w", workspace.root, "--resume", job).err
+    assert causalmix("probe", "-w", workspace.root, "--cancel", job).out.startswith(
+        f"Asked job {job} to stop"
+    )
+    deadline = time.monotonic() + 60
+    while (state := listed()) in ("starting", "running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert state == "cancelled"
+
+    # Watched to its end, which is a bad one: it says why and does not end like a success.
+    shutil.rmtree(open_snapshot(workspace).root)
+    said = causalmix("probe", "-w", workspace.root, "--resume", job)
+    assert said.status == 1
+    assert f"Job {job}: failed, 0 probes finished, 0 diverged.\n" in said.out
+    assert said.err.startswith("causalmix: There is no snapshot")
+    assert said.err.count("\n") == 1
+
+
+def test_without_a_graph_every_weight_is_assumed_to_matter(causalmix: Run, workspace: Workspace) -> None:
+    write_runs(workspace, 20)
+    assert "revision 1" in causalmix("suggest", "-w", workspace.root).out
+    assert "revision 2" in causalmix("suggest", "-w", workspace.root).out
+    origin = yaml.safe_load(causalmix("export", "-w", workspace.root).out)["provenance"]
+    assert origin["graph"] == {"name": "assumed", "revision": None}
+    assert origin["revision"] == 2
 
 
 class TestBadInput:
@@ -472,10 +513,8 @@ class TestPort:
         from causalmix_core.cli import _free_port
 
         with socket.socket() as other:
-            try:
+            with contextlib.suppress(OSError):  # somebody else has it, which is as good
                 other.bind(("127.0.0.1", 65535))
-            except OSError:
-                pass  # somebody else has it, which is as good
             with pytest.raises(CausalMixError, match=r"No free port from 65535 to 65535"):
                 _free_port(65535)
 
@@ -497,14 +536,14 @@ class TestPort:
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_help_explains_every_verb_and_option(verb: str, causalmix: Run) -> None:
-    command: click.Command = COMMANDS[verb]
+    command = COMMANDS[verb]
     said = causalmix(verb, "--help")
     assert said.status == 0
     assert command.help
     assert command.help.split(".")[0].split()[0] in said.out
     for parameter in command.params:
-        names = [o for o in parameter.opts if o.startswith("--")] or [parameter.human_readable_name]
-        assert parameter.help, names  # type: ignore[attr-defined]
+        names = [o for o in parameter.opts if o.startswith("--")] or [parameter.name]
+        assert parameter.help, names
         # The help is drawn as a table that may cut a name in a narrow terminal; its first letters stay.
         assert any(name[:12].lower() in said.out.lower() for name in names), names
 
