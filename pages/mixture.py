@@ -13,6 +13,7 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture import (
     Mixture,
     Policy,
+    Suggestion,
     export_saved,
     load_mixture,
     mixture_names,
@@ -94,10 +95,15 @@ def policy_controls(model: EffectModel, question: Question) -> None:
             with st.spinner("Searching 100,000 mixtures ..."):
                 found = suggest(model, question.state, question.reference, radius=radius / 100, policy=policy)
             set_mixture(found.mixture, policy, radius / 100)
-            st.session_state["suggestion-notes"] = found.notes
+            st.session_state["suggestion"] = found
             st.rerun()
-    for note in st.session_state.get("suggestion-notes", []):
-        st.caption(f":material/info: {note}")
+    found: Suggestion | None = st.session_state.get("suggestion")
+    if found is not None:
+        for note in found.notes:
+            if found.stay:
+                st.info(note, icon=":material/info:")
+            else:
+                st.caption(f":material/info: {note}")
 
 
 def sliders(model: EffectModel, question: Question, budget: int) -> Mixture:
