@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from causalmix_core.corpus import Snapshot, open_snapshot
+from causalmix_core.effects import objective_shares
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import CausalGraph, list_graphs, load_graph, saturated_graph
 from causalmix_core.mixture.simplex import Mixture
@@ -71,24 +72,16 @@ def gather(workspace: Workspace, graph_name: str = DEFAULT_GRAPH, revision: int 
 
 
 def objective_of(workspace: Workspace, outcomes: list[str]) -> dict[str, float]:
-    """The workspace's objective over `outcomes`, normalised; all equal when none is chosen.
+    """The outcomes that the workspace's objective counts, with shares that sum to one.
 
     Raises:
         CausalMixError: the objective names an outcome that was not measured, or all are zero.
     """
-    chosen = workspace.config().objective or dict.fromkeys(outcomes, 1.0)
-    unknown = sorted(set(chosen) - set(outcomes))
-    if unknown:
-        raise CausalMixError(
-            f"The objective in {workspace.config_path} names {', '.join(unknown)}, which no probe "
-            f"measured. Choose from: {', '.join(outcomes)}."
-        )
-    total = sum(chosen.values())
-    if total <= 0:
-        raise CausalMixError(
-            f"The objective in {workspace.config_path} gives every outcome 0. Give one a positive value."
-        )
-    return {o: chosen[o] / total for o in outcomes if chosen.get(o, 0) > 0}
+    try:
+        shares = objective_shares(workspace.config().objective, outcomes)
+    except CausalMixError as error:
+        raise CausalMixError(f"{workspace.config_path}: {error}") from error
+    return {outcome: share for outcome, share in shares.items() if share > 0}
 
 
 def _check_graph(graph: CausalGraph, runs: RunTable, name: str) -> None:

@@ -130,14 +130,14 @@ def sources(workspace: Workspace, snapshot: Snapshot | None) -> None:
         for domain, source in config.domains.items():
             st.markdown(f"**{domain}**  `{workspace.resolve(source.path)}`")
         if snapshot is not None:
-            skipped = {
-                d: {r: n for r, n in m.skipped.items() if n}
-                for d, m in snapshot.manifest.domains.items()
-                if any(m.skipped.values())
-            }
-            for domain, reasons in skipped.items():
-                counts = ", ".join(f"{n:,} {REASON_LABELS[r]}" for r, n in reasons.items())
-                st.warning(f"{domain}: skipped {counts}.", icon=":material/warning:")
+            total = sum(sum(m.skipped.values()) for m in snapshot.manifest.domains.values())
+            if total:
+                st.warning(f"{total:,} lines could not be used and were skipped.", icon=":material/warning:")
+                lines = snapshot.skipped()
+                lines["reason"] = [REASON_LABELS[r] for r in lines["reason"]]
+                st.dataframe(lines, hide_index=True, height=min(240, 38 + 35 * len(lines)))
+                if total > len(lines):
+                    st.caption(f"The first {len(lines)} of them.")
             st.caption(
                 f"Snapshot {snapshot.id}, made {snapshot.manifest.created_at:%Y-%m-%d %H:%M} UTC. "
                 "Reading unchanged sources again changes nothing."

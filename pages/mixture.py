@@ -97,10 +97,10 @@ def policy_controls(model: EffectModel, question: Question) -> None:
             set_mixture(found.mixture, policy, radius / 100)
             st.session_state["suggestion"] = found
             st.rerun()
-    found: Suggestion | None = st.session_state.get("suggestion")
-    if found is not None:
-        for note in found.notes:
-            if found.stay:
+    last: Suggestion | None = st.session_state.get("suggestion")
+    if last is not None:
+        for note in last.notes:
+            if last.stay:
                 st.info(note, icon=":material/info:")
             else:
                 st.caption(f":material/info: {note}")

@@ -106,9 +106,9 @@ class Snapshot:
 
     def weights_by_size(self) -> Mixture:
         """The mixture in which every token of the pool is equally likely."""
-        from causalmix_core.mixture.simplex import proportional
-
-        return proportional({d: float(t) for d, t in self.tokens().items()})
+        tokens = self.tokens()
+        total = sum(tokens.values())
+        return {d: t / total for d, t in tokens.items()}
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A read-only connection to the tables `documents`, `domains` and `skipped`.
@@ -133,6 +133,13 @@ class Snapshot:
         weights = self.weights_by_size()
         table.insert(4, "weight", [weights[d] for d in table["domain"]])
         return table
+
+    def skipped(self, limit: int = 100) -> pd.DataFrame:
+        """The first lines that could not be used: columns domain, file, line, reason."""
+        with self.connect() as con:
+            return con.execute(
+                "SELECT domain, file, line, reason FROM skipped ORDER BY ALL LIMIT ?", [limit]
+            ).df()
 
     def histogram(self, feature: str, bins: int = 40) -> pd.DataFrame:
         """How a feature is distributed in each domain, over bins that all domains share.

@@ -8,8 +8,9 @@ trusted.
 
 from causalmix_core.effects.estimators import EstimatorName
 from causalmix_core.effects.features import LogMap
-from causalmix_core.effects.identification import Identification, identify
-from causalmix_core.effects.model import OBJECTIVE, EffectModel, fit_effects, minimum_runs
+from causalmix_core.effects.fitting import fit_effects, minimum_runs, objective_shares
+from causalmix_core.effects.identification import OBJECTIVE, Identification, identify
+from causalmix_core.effects.model import EffectModel
 
 __all__ = [
     "OBJECTIVE",
@@ -20,4 +21,5 @@ __all__ = [
     "fit_effects",
     "identify",
     "minimum_runs",
+    "objective_shares",
 ]

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph.model import CausalGraph
 
+OBJECTIVE = "objective"
+"""The weighted mean of the losses, as an outcome; lower is better."""
+
 
 class Identification(BaseModel):
     """What can be estimated about one outcome, and how.

@@ -179,3 +179,15 @@ def test_a_damaged_snapshot_is_named(pool, prose):
         open_snapshot(workspace)
     with pytest.raises(CausalMixError, match="damaged"):
         ingest(workspace)
+
+
+def test_skipped_lines_are_listed_with_their_place(pool, prose):
+    workspace = pool(web=prose(20, 1))
+    source = workspace.resolve(workspace.config().domains["web"].path)
+    file = source if source.is_file() else next(source.glob("*.jsonl"))
+    with file.open("a") as out:
+        out.write("not json\n" + '{"other": 1}\n')
+    ingest(workspace)
+    listed = open_snapshot(workspace).skipped()
+    assert listed[["line", "reason"]].to_numpy().tolist() == [[21, "not_json"], [22, "no_text_field"]]
+    assert len(open_snapshot(workspace).skipped(limit=1)) == 1
