@@ -192,6 +192,7 @@ def saving(
     st.subheader("Save and export", anchor=False)
     held = held_mixture(question)
     names = mixture_names(workspace)
+    seen: dict[str, int] = st.session_state.setdefault("mixture-revisions", {})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name", value="suggested", width=260)
         if st.button("Save the mixture", type="primary", icon=":material/save:"):
@@ -205,17 +206,15 @@ def saving(
                     policy=held.policy,
                     radius=held.radius,
                 )
-                seen = st.session_state.get("mixture-revisions", {}).get(name)
-                if seen is None and name in names:
-                    seen = load_mixture(workspace, name).revision
-                saved = save_mixture(workspace, record, seen)
-                st.session_state.setdefault("mixture-revisions", {})[name] = saved.revision
+                saved = save_mixture(workspace, record, seen.get(name))
+                seen[name] = saved.revision
                 st.session_state["saved-mixture"] = saved.name
             st.rerun()
     if name not in names:
         st.caption("Save the mixture to export it.")
         return
     saved = load_mixture(workspace, name)
+    seen.setdefault(name, saved.revision)  # what this curator knows of; a later one is not overwritten
     current = total_variation(saved.weights, mixture) < 1e-9
     if st.session_state.pop("saved-mixture", None) == name:
         st.success(f"Saved {name}, revision {saved.revision}.", icon=":material/check:")

@@ -152,7 +152,8 @@ def runs_of(workspace: Workspace, snapshot: Snapshot) -> RunTable:
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _runs(folder: str, snapshot: str, _files: tuple[str, ...]) -> RunTable:
+def _runs(folder: str, snapshot: str, files: tuple[str, ...]) -> RunTable:
+    # `files` only decides when to read again; a name with an underscore would not.
     return read_runs(Path(folder), snapshot)
 
 
@@ -168,6 +169,7 @@ def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -
         question.snapshot.id,
         runs_key(workspace),
         tuple(question.graph.directed()),
+        tuple(question.graph.undirected()),
         tuple(question.objective.items()),
         estimator,
     )
