@@ -6,7 +6,7 @@ pool only through it. `write_demo_corpus` writes a pool of real text that every 
 
 from causalmix_core.corpus.demo import DEMO_DESCRIPTIONS, write_demo_corpus
 from causalmix_core.corpus.features import FEATURES, STATE_FEATURES, Feature
-from causalmix_core.corpus.ingest import DomainReport, IngestReport, ingest
+from causalmix_core.corpus.ingest import ingest
 from causalmix_core.corpus.readers import (
     REASON_LABELS,
     Document,
@@ -15,6 +15,7 @@ from causalmix_core.corpus.readers import (
     discover_domains,
     iter_documents,
 )
+from causalmix_core.corpus.report import DomainReport, IngestReport
 from causalmix_core.corpus.snapshot import (
     DomainManifest,
     SampleOrder,

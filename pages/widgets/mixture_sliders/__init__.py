@@ -8,7 +8,6 @@ distributions that carry a manifest of their own, while inline text works from a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture.simplex import Mixture, check_mixture
+from causalmix_core.mixture.simplex import Mixture, check_mixture, in_units
 
 __all__ = ["UNIT", "Released", "SliderRow", "Tone", "from_units", "mixture_sliders", "to_units"]
 
@@ -136,19 +135,13 @@ def mixture_sliders(rows: Sequence[SliderRow], *, key: str, revision: int) -> Re
 def to_units(weights: Mapping[str, float]) -> dict[str, int]:
     """Round a mixture to whole units that sum to exactly `UNIT`, by largest remainder.
 
-    Every weight is rounded up or down by less than one unit (0.01 %); among equal remainders the earlier
-    domain is rounded up.
+    Every weight is rounded up or down by less than one unit (0.01 %); among equal remainders the domain
+    that sorts first is rounded up.
 
     Raises:
         CausalMixError: `weights` is not a mixture.
     """
-    mixture = check_mixture(weights, weights)
-    exact = {domain: weight * UNIT for domain, weight in mixture.items()}
-    units = {domain: math.floor(value) for domain, value in exact.items()}
-    left = UNIT - sum(units.values())
-    for domain in sorted(exact, key=lambda d: units[d] - exact[d])[:left]:
-        units[domain] += 1
-    return units
+    return in_units(check_mixture(weights, weights), UNIT)
 
 
 def from_units(units: Mapping[str, int]) -> Mixture:

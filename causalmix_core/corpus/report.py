@@ -1,0 +1,61 @@
+"""What an ingest did, domain by domain: read, kept, skipped and where."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from causalmix_core.corpus.readers import REASON_LABELS, Reason, Skipped
+
+EXAMPLES = 20
+"""Skipped lines named per domain in a report; the snapshot's table `skipped` has them all."""
+
+
+class DomainReport(BaseModel):
+    """What became of the lines of one domain: `read = kept + sum of skipped`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    read: int
+    kept: int
+    skipped: dict[Reason, int]
+    examples: list[Skipped]
+    """The first `EXAMPLES` skipped lines."""
+
+
+class IngestReport(BaseModel):
+    """The result of `ingest`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    snapshot: str
+    """Id of the snapshot that is now current."""
+    created: bool
+    """False when the pool had not changed, so that nothing was built."""
+    domains: dict[str, DomainReport]
+
+    def summary(self) -> list[str]:
+        """One line per domain for a terminal, with the places of skipped lines, and one for the snapshot."""
+        lines = [f"{name}: {_describe(report)}" for name, report in sorted(self.domains.items())]
+        state = "published" if self.created else "unchanged"
+        return [*lines, f"snapshot {self.snapshot} ({state})"]
+
+
+def _describe(report: DomainReport) -> str:
+    text = f"{report.kept:,} document{'' if report.kept == 1 else 's'}"
+    total = sum(report.skipped.values())
+    if not total:
+        return text
+    parts = []
+    for reason, count in report.skipped.items():
+        places: dict[str, list[str]] = {}
+        named = 0
+        for example in report.examples:
+            if example.reason == reason:
+                named += 1
+                lines = places.setdefault(example.file, [])
+                if example.line is not None:
+                    lines.append(f"line {example.line}")
+        where = ", ".join(f"{file} {', '.join(at)}".rstrip() for file, at in places.items())
+        more = f" and {count - named:,} more" if 0 < named < count else ""
+        parts.append(f"{count:,} {REASON_LABELS[reason]}" + (f": {where}{more}" if where else ""))
+    return f"{text}, skipped {total:,} ({'; '.join(parts)})"
