@@ -265,5 +265,9 @@ class Workspace:
 
 
 def _refuse_file(root: Path) -> None:
-    if root.exists() and not root.is_dir():
+    try:
+        is_file = root.exists() and not root.is_dir()
+    except OSError as error:
+        raise CausalMixError(f"Cannot look at {root}: {error.strerror}. Choose another folder.") from error
+    if is_file:
         raise CausalMixError(f"{root} is a file, but a workspace is a folder. Choose a folder.")

@@ -83,7 +83,8 @@ def _panel(workspace: Workspace, status: SwarmStatus) -> None:
             st.badge(status.state, color=STATE_COLOURS[status.state])
         if status.state in LIVE:
             if action.button("Cancel", key="cancel", icon=":material/stop:", width="stretch"):
-                engine.cancel(workspace, status.job)
+                with guard():
+                    engine.cancel(workspace, status.job)
                 st.toast("The swarm stops within a second; finished probes are kept.")
         elif status.state != "finished" and action.button(
             "Resume", key="resume", icon=":material/play_arrow:", type="primary", width="stretch"

@@ -80,9 +80,14 @@ def refused(causalmix: Run) -> Callable[..., str]:
 
 
 @pytest.fixture
-def one_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Swarms of one worker, so that torch is loaded once; ends what is left of them."""
+def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Swarms of one worker, so that torch is loaded once."""
     monkeypatch.setattr(LocalEngine, "means", staticmethod(lambda: ("cpu", 1)))
+
+
+@pytest.fixture(autouse=True)
+def _no_swarm_outlives_its_test(tmp_path: Path) -> Iterator[None]:
+    """Ends what a test has started in its workspace, however the test itself ended."""
     yield
     for process in psutil.process_iter():
         try:

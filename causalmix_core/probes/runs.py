@@ -98,7 +98,8 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
         snapshot: keep only the runs of this snapshot id.
 
     Raises:
-        CausalMixError: there is no finished probe to read, or the rows do not fit together.
+        CausalMixError: there is no finished probe to read, a file is damaged, or the rows do not fit
+            together.
     """
     files = sorted(str(p) for p in runs_dir.glob("*.parquet") if not p.name.startswith("."))
     frame = pd.DataFrame()

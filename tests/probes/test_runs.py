@@ -71,3 +71,10 @@ def test_bad_tables_are_refused() -> None:
         RunTable.from_frame(frame(**{"weight/a": [0.2, 0.9, 0.8]}))
     with pytest.raises(CausalMixError, match="loss/a is missing or not finite"):
         RunTable.from_frame(frame(**{"loss/a": [1.0, np.inf, 2.0]}))
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    frame().to_parquet(tmp_path / "good.parquet")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 not quite")
+    with pytest.raises(CausalMixError, match=r"torn\.parquet.*Move the file away"):
+        read_runs(tmp_path)
