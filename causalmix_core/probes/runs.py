@@ -104,11 +104,18 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
     files = sorted(str(p) for p in runs_dir.glob("*.parquet") if not p.name.startswith("."))
     frame = pd.DataFrame()
     if files:
-        with duckdb.connect() as con:
-            frame = con.execute(
-                "SELECT * FROM read_parquet(?, union_by_name = true) WHERE status = 'finished' ORDER BY run",
-                [files],
-            ).df()
+        try:
+            with duckdb.connect() as con:
+                frame = con.execute(
+                    "SELECT * FROM read_parquet(?, union_by_name = true) "
+                    "WHERE status = 'finished' ORDER BY run",
+                    [files],
+                ).df()
+        except duckdb.Error as error:
+            raise CausalMixError(
+                f"A run file in {runs_dir} cannot be read: {str(error).splitlines()[0]}. "
+                "Move the file away; resuming its job trains those probes again."
+            ) from error
     if snapshot is not None and len(frame):
         frame = frame[frame["snapshot"] == snapshot]
         frame = frame.dropna(axis="columns", how="all")
