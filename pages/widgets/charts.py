@@ -86,20 +86,33 @@ def distributions(histogram: pd.DataFrame, label: str, log: bool) -> go.Figure:
     return figure
 
 
+CURVE_POINTS = 40
+"""Points drawn per curve: more cannot be told apart, and redrawing them takes time from the training."""
+
+
 def training_curves(curves: Mapping[int, Sequence[tuple[int, float]]], tokens: int) -> go.Figure:
-    """Training loss of every probe against the tokens it has read, and their median."""
-    figure = go.Figure()
-    for probe, points in sorted(curves.items()):
-        figure.add_scatter(
-            x=[t for t, _ in points],
-            y=[loss for _, loss in points],
+    """Training loss of every probe against the tokens it has read.
+
+    All curves are one trace with gaps: a page that redraws it every second must cost little.
+    """
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for _, points in sorted(curves.items()):
+        step = max(1, len(points) // CURVE_POINTS)
+        thinned = [*points[:-1:step], points[-1]]
+        x += [*(float(t) for t, _ in thinned), None]
+        y += [*(loss for _, loss in thinned), None]
+    figure = go.Figure(
+        go.Scatter(
+            x=x,
+            y=y,
             mode="lines",
             line={"width": 1, "color": accent()},
-            opacity=0.3,
-            name=f"probe {probe}",
+            opacity=0.45,
+            hoverinfo="skip",
             showlegend=False,
-            hovertemplate="%{x:,} tokens<br>loss %{y:.3f}<extra>probe " + str(probe) + "</extra>",
-        )
+        )  # fmt: skip
+    )
     figure.update_xaxes(title_text="tokens read by each probe", range=[0, tokens], tickformat="~s")
     figure.update_yaxes(title_text="training loss (nats per token)")
     return figure
