@@ -32,6 +32,8 @@ from pages.widgets.shell import (
     warm_imports,
 )
 
+REFRESH = "2s"
+"""Between two looks at a running swarm; drawing takes time from the training on a small machine."""
 PRESET_WORDS: dict[PresetName, str] = {
     "nano": "nano · minutes on a laptop",
     "micro": "micro · an hour on a laptop",
@@ -60,7 +62,7 @@ def throughput(proxy: ProxySpec) -> float:
 def live(workspace: Workspace, job: str) -> None:
     """The newest job: how it stands, its curves, and what can be done about it."""
     running = LocalEngine().status(workspace, job).state in LIVE
-    _watch(workspace, job, "1s" if running else None)
+    _watch(workspace, job, REFRESH if running else None)
 
 
 def _watch(workspace: Workspace, job: str, every: str | None) -> None:

@@ -111,7 +111,7 @@ def training_curves(curves: Mapping[int, Sequence[tuple[int, float]]], tokens: i
             opacity=0.45,
             hoverinfo="skip",
             showlegend=False,
-        )  # fmt: skip
+        )
     )
     figure.update_xaxes(title_text="tokens read by each probe", range=[0, tokens], tickformat="~s")
     figure.update_yaxes(title_text="training loss (nats per token)")
