@@ -35,7 +35,7 @@ from causalmix_core.mixture import (
     save_mixture,
 )
 from causalmix_core.mixture import suggest as suggest_mixture
-from causalmix_core.probes import LIVE, SwarmSpec, load_engine, read_runs
+from causalmix_core.probes import LIVE, SwarmSpec, load_engine, read_runs, unused_seed
 from causalmix_core.proxy import PRESETS, PresetName, ProxySpec
 from causalmix_core.question import gather
 from causalmix_core.workspace import (
@@ -150,7 +150,10 @@ def probe(
     probes: Annotated[int, typer.Option(help="How many proxies to train.")] = 48,
     proxy: Annotated[PresetName, typer.Option(help="Size of the proxy.")] = "nano",
     tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the design, the initial weights and the order.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the design, the initial weights and the order; default: one not used yet."),
+    ] = None,
     engine: Annotated[str, typer.Option(help="What runs the swarm.")] = "local",
     detach: Annotated[bool, typer.Option(help="Return at once; the swarm goes on.")] = False,
     resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a stopped job.")] = None,
@@ -173,7 +176,8 @@ def probe(
         job = resume
         runner.resume(opened, job)
     else:
-        job = runner.submit(opened, _swarm(probes, proxy, tokens, seed))
+        chosen = unused_seed(runner, opened) if seed is None else seed
+        job = runner.submit(opened, _swarm(probes, proxy, tokens, chosen))
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
         _follow(opened, engine, job)

@@ -15,6 +15,7 @@ from causalmix_core.probes import (
     SwarmStatus,
     design_swarm,
     reference_of,
+    unused_seed,
 )
 from causalmix_core.proxy import PRESETS, PresetName, ProxySpec
 from causalmix_core.workspace import Workspace
@@ -153,13 +154,13 @@ def design(workspace: Workspace, snapshot: Snapshot, first: bool) -> None:
             key=f"tokens-{preset}",
         )
         seed = st.number_input(
-            "Seed", min_value=0, max_value=2**31, value=0,
+            "Seed", min_value=0, max_value=2**31, value=unused_seed(LocalEngine(), workspace),
             help="Decides the mixtures, the first weights and the order of documents. Another seed "
             "gives an independent swarm.",
         )  # fmt: skip
         proxy = PRESETS[preset].model_copy(update={"tokens": int(tokens)})
         swarm = SwarmSpec(probes=probes, proxy=proxy, seed=int(seed))
-        cost(swarm)
+        cost(workspace, swarm)
         if st.button("Launch the swarm", type="primary", icon=":material/rocket_launch:"):
             with guard():
                 LocalEngine().submit(workspace, swarm)
@@ -179,17 +180,21 @@ def design(workspace: Workspace, snapshot: Snapshot, first: bool) -> None:
         )
 
 
-def cost(swarm: SwarmSpec) -> None:
-    """How long the swarm would take here; timed on request, since it trains for a second or two."""
+def cost(workspace: Workspace, swarm: SwarmSpec) -> None:
+    """How long the swarm would take here: by the newest swarm of such proxies, else timed on request."""
     total = swarm.probes * swarm.proxy.sequences * swarm.proxy.sequence_length
     timed = st.session_state.setdefault("timed", {})
     key = swarm.proxy.model_dump_json(exclude={"tokens"})
+    for job in LocalEngine().jobs(workspace)[:1]:
+        status = LocalEngine().status(workspace, job)
+        if status.swarm.proxy.model_dump_json(exclude={"tokens"}) == key and status.tokens_per_second:
+            timed.setdefault(key, status.tokens_per_second)
     size = f"{swarm.proxy.parameters:,} parameters without embeddings, {total / 1e6:.0f} M tokens in all"
     if key in timed:
         st.caption(f"{size}; about **{duration(total / timed[key] + 15)}** on this machine (estimate).")
     else:
         st.caption(f"{size}.")
-        if st.button("Estimate the time", icon=":material/timer:"):
+        if st.button("Estimate the time", icon=":material/timer:", help="Trains for a second or two."):
             timed[key] = throughput(swarm.proxy)
             st.rerun()
 
@@ -205,6 +210,11 @@ def results(workspace: Workspace, snapshot: Snapshot) -> bool:
         f"{len(runs)} finished probes on this snapshot. A loss is measured on held-out documents that no "
         "probe trains on, in nats per token; lower is better."
     )
+    if runs.left_out:
+        st.caption(
+            f":material/info: {runs.left_out} finished probes are left out: another proxy or another number "
+            "of tokens trained them, so their losses do not compare, or they repeat a probe with its seed."
+        )
     left, right = st.columns([1, 1], gap="large")
     with left:
         domain = st.selectbox("Weight of", runs.domains)

@@ -5,7 +5,14 @@
 """
 
 from causalmix_core.probes.design import Probe, SwarmSpec, design_swarm, reference_of
-from causalmix_core.probes.engine import LIVE, SwarmEngine, SwarmState, SwarmStatus, load_engine
+from causalmix_core.probes.engine import (
+    LIVE,
+    SwarmEngine,
+    SwarmState,
+    SwarmStatus,
+    load_engine,
+    unused_seed,
+)
 from causalmix_core.probes.runs import LOSS, STATE, WEIGHT, Assignment, RunTable, read_runs
 
 __all__ = [
@@ -24,4 +31,5 @@ __all__ = [
     "load_engine",
     "read_runs",
     "reference_of",
+    "unused_seed",
 ]

@@ -101,3 +101,9 @@ def load_engine(name: str = "local") -> SwarmEngine:
         )
     engine: SwarmEngine = found[name].load()()
     return engine
+
+
+def unused_seed(engine: SwarmEngine, workspace: Workspace) -> int:
+    """The lowest seed above those of all swarms so far: with it a new swarm adds probes of its own."""
+    seeds = [engine.status(workspace, job).swarm.seed for job in engine.jobs(workspace)]
+    return max(seeds, default=-1) + 1

@@ -7,7 +7,7 @@ shard, and DuckDB reads them as one table by column name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,12 +33,14 @@ class RunTable:
         domains: domain names, sorted; column `weight/<domain>` holds the weight.
         states: pool-state columns (`state/<feature>`), sorted; may be empty.
         outcomes: outcome columns (`loss/<domain>`), sorted; lower is better.
+        left_out: finished probes that were not read: another proxy trained them, or they repeat one.
     """
 
     frame: pd.DataFrame
     domains: list[str]
     states: list[str]
     outcomes: list[str]
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -93,6 +95,8 @@ class RunTable:
 def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
     """Read the finished probes of a workspace, of one snapshot where given.
 
+    Only probes that compare are read: those of the proxy that finished last, each once.
+
     Args:
         runs_dir: the workspace's `runs/`.
         snapshot: keep only the runs of this snapshot id.
@@ -125,4 +129,20 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
             f"There are no finished probes{of} yet. Launch a swarm on the probes page "
             "or run `causalmix probe`."
         )
-    return RunTable.from_frame(frame)
+    comparable = _comparable(frame)
+    table = RunTable.from_frame(comparable)
+    return replace(table, left_out=len(frame) - len(comparable))
+
+
+def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The probes of the proxy that finished last, each once.
+
+    Losses of proxies of another size or another number of tokens are on another level and would read
+    as effects. A swarm launched twice with the same seed trains the same probes again: counting them
+    twice would narrow intervals without having learnt anything.
+    """
+    if "proxy" in frame and "finished_at" in frame:
+        newest = frame.sort_values("finished_at")["proxy"].iloc[-1]
+        frame = frame[frame["proxy"] == newest]
+    decides = [c for c in frame.columns if c == "seed" or c.startswith((WEIGHT, STATE))]
+    return frame.drop_duplicates(decides) if "seed" in decides else frame

@@ -78,3 +78,17 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 not quite")
     with pytest.raises(CausalMixError, match=r"torn\.parquet.*Move the file away"):
         read_runs(tmp_path)
+
+
+def test_only_probes_that_compare_are_read(tmp_path: Path) -> None:
+    """A swarm of another proxy is left out, and a repeated swarm counts once."""
+    day = pd.Timestamp("2026-01-01", tz="UTC")
+    old = frame(proxy="small", seed=0, finished_at=day)
+    new = frame(run=["k-0", "k-1", "k-2"], proxy="large", seed=0, finished_at=day + pd.Timedelta("1h"))
+    again = new.assign(run=["l-0", "l-1", "l-2"], finished_at=day + pd.Timedelta("2h"))
+    other_seed = again.assign(run=["m-0", "m-1", "m-2"], seed=1)
+    for name, part in {"old": old, "new": new, "again": again, "other": other_seed}.items():
+        part.to_parquet(tmp_path / f"{name}.parquet")
+    table = read_runs(tmp_path, "s1")
+    assert table.frame["run"].tolist() == ["k-0", "k-1", "k-2", "m-0", "m-1", "m-2"]
+    assert table.left_out == 6
