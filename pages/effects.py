@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from causalmix_core.effects import OBJECTIVE, EffectModel, EstimatorName
-from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LOSS
 from causalmix_core.question import Question
 from causalmix_core.workspace import Workspace
@@ -14,7 +13,6 @@ from pages.widgets import charts
 from pages.widgets.shell import (
     ESTIMATORS,
     choose_estimator,
-    empty,
     fitted,
     next_step,
     question_of,
@@ -119,11 +117,7 @@ def objective(workspace: Workspace, question: Question) -> None:
 def render(workspace: Workspace) -> None:
     """Lay out the page."""
     title("Effects", "What one more percentage point of a domain does to each loss, in this pool.")
-    try:
-        question = question_of(workspace)
-    except CausalMixError as error:
-        empty(str(error), "probes", "Go to the probes")
-        return
+    question = question_of(workspace)
     left, right = st.columns([1, 2], gap="large", vertical_alignment="bottom")
     with left:
         estimator: EstimatorName = choose_estimator()

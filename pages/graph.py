@@ -54,7 +54,7 @@ class Desk:
         self.workspace, self.runs = workspace, runs
         revisions = list_graphs(workspace).get(DEFAULT_GRAPH, [])
         self.newest = max(revisions) if revisions else None
-        if "desk" not in st.session_state:
+        if "desk" not in st.session_state or not self._fits(self.graph):
             self.reload()
 
     def reload(self) -> None:
@@ -69,13 +69,17 @@ class Desk:
             "notes": [],
         }
 
+    def _fits(self, graph: CausalGraph) -> bool:
+        """Whether a graph speaks of the same variables as the runs."""
+        variables = {*self.runs.weight_columns, *self.runs.states, *self.runs.outcomes}
+        return {n.id for n in graph.nodes} == variables
+
     def _fitting(self) -> GraphRevision | None:
-        """The newest revision if it speaks of the same variables as the runs."""
+        """The newest revision if it fits the runs."""
         if self.newest is None:
             return None
         revision = load_graph(self.workspace, DEFAULT_GRAPH, self.newest)
-        variables = {*self.runs.weight_columns, *self.runs.states, *self.runs.outcomes}
-        return revision if {n.id for n in revision.graph.nodes} == variables else None
+        return revision if self._fits(revision.graph) else None
 
     @property
     def graph(self) -> CausalGraph:
@@ -218,6 +222,9 @@ def saving(desk: Desk, snapshot: Snapshot) -> None:
         st.error(refusal, icon=":material/block:")
     if saved := st.session_state.pop("saved-revision", None):
         st.success(f"Saved as revision {saved}.", icon=":material/check:")
+    if conflict := st.session_state.get("conflict"):
+        st.error(conflict, icon=":material/error:")
+        st.button("Drop my draft and load the newest", on_click=_take_newest)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         note = st.text_input("Note", placeholder="what this revision is about", width=320)
         if st.button("Save the graph", type="primary", icon=":material/save:", disabled=not changes):
@@ -236,17 +243,18 @@ def saving(desk: Desk, snapshot: Snapshot) -> None:
 
 def _save(desk: Desk, note: str, snapshot: Snapshot) -> None:
     try:
-        revision = desk.save(note, snapshot)
+        st.session_state["saved-revision"] = desk.save(note, snapshot).revision
     except OutdatedRevision as error:
-        st.error(str(error), icon=":material/error:")
-        if st.button("Drop my draft and load the newest"):
-            desk.reload()
-        return
+        st.session_state["conflict"] = str(error)
     except CausalMixError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    st.session_state["saved-revision"] = revision.revision
+        st.session_state["refusal"] = str(error)
     st.rerun()
+
+
+def _take_newest() -> None:
+    """Clear the desk, so that the next run of the page lays the newest revision on it."""
+    for key in ("desk", "conflict"):
+        st.session_state.pop(key, None)
 
 
 def history(workspace: Workspace) -> None:
@@ -277,7 +285,6 @@ def render(workspace: Workspace) -> None:
         runs = runs_of(workspace, snapshot)
     except CausalMixError as error:
         empty(str(error), "probes", "Go to the probes")
-        return
     desk = Desk(workspace, runs)
     discovery(desk)
     for note in desk.notes:

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from causalmix_core.effects import OBJECTIVE, EffectModel
-from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture import (
     Mixture,
     Policy,
@@ -29,7 +28,6 @@ from pages.widgets import charts
 from pages.widgets.mixture_sliders import SliderRow, Tone, from_units, mixture_sliders, to_units
 from pages.widgets.shell import (
     choose_estimator,
-    empty,
     fitted,
     guard,
     question_of,
@@ -277,11 +275,7 @@ def render(workspace: Workspace) -> None:
         "Mixture",
         "Set the weights; the effects say what each move does. The reference is the weights by size.",
     )
-    try:
-        question = question_of(workspace)
-    except CausalMixError as error:
-        empty(str(error), "probes", "Go to the probes")
-        return
+    question = question_of(workspace)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         estimator = choose_estimator()
         budget = token_budget(workspace)

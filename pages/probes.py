@@ -257,7 +257,6 @@ def render(workspace: Workspace) -> None:
         snapshot = snapshot_of(workspace)
     except CausalMixError:
         empty("There is no pool to train on yet: read the sources first.", "corpus", "Go to the corpus")
-        return
     jobs = LocalEngine().jobs(workspace)
     if jobs:
         live(workspace, jobs[0])

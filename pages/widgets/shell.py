@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import streamlit as st
 
@@ -158,8 +158,16 @@ def _runs(folder: str, snapshot: str, files: tuple[str, ...]) -> RunTable:
 
 
 def question_of(workspace: Workspace) -> Question:
-    """What the effects page and the mixture page ask: the newest saved graph over all finished probes."""
-    return gather(workspace, DEFAULT_GRAPH)
+    """What the effects page and the mixture page ask: the newest saved graph over all finished probes.
+
+    Where it cannot be asked yet, the page ends with the reason and the way to the page that mends it.
+    """
+    try:
+        return gather(workspace, DEFAULT_GRAPH)
+    except CausalMixError as error:
+        if runs_key(workspace):
+            empty(str(error), "graph", "Go to the graph")
+        empty(str(error), "probes", "Go to the probes")
 
 
 def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -> EffectModel:
@@ -210,7 +218,7 @@ def next_step(page: PageName, label: str) -> None:
     st.page_link(f"pages/{page}.py", label=f"Next: {label}", icon=":material/arrow_forward:")
 
 
-def empty(message: str, page: PageName | None = None, label: str = "") -> None:
+def empty(message: str, page: PageName | None = None, label: str = "") -> NoReturn:
     """What to do where there is nothing to show yet; ends the page."""
     with st.container(border=True):
         st.markdown(message)

@@ -1,0 +1,47 @@
+"""The benchmark that retrains a suggestion, on tiny proxies: it must keep working and be honest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.suggestion_holds import compare, markdown, train_pairs
+from causalmix_core.corpus import STATE_FEATURES, open_snapshot
+from causalmix_core.mixture import mixture_record, save_mixture
+from causalmix_core.probes import SwarmSpec, design_swarm
+from causalmix_core.probes.shard import load_token_pool, run_shard
+from causalmix_core.question import gather
+from causalmix_core.workspace import Workspace
+
+
+def test_reference_and_suggestion_are_trained_in_pairs_on_new_seeds(
+    workspace: Workspace, tiny_swarm: Callable[..., SwarmSpec]
+) -> None:
+    from causalmix_core.effects import fit_effects
+
+    swarm = tiny_swarm(probes=20)
+    snapshot = open_snapshot(workspace)
+    probes = design_swarm(swarm, snapshot.tokens(), STATE_FEATURES)
+    pool = load_token_pool(snapshot, swarm)
+    run_shard(pool, snapshot.id, swarm, probes, job="j", device="cpu").to_parquet(
+        workspace.runs / "j.parquet"
+    )
+    question = gather(workspace)
+    model = fit_effects(question.runs, question.graph, objective=question.objective)
+    weights = {"code": 0.1, "prose": 0.1, "sums": 0.8}
+    record = mixture_record(question, model, weights, name="sums", by="test", policy="manual")
+    save_mixture(workspace, record, None)
+
+    rows = train_pairs(workspace, record, seeds=2)
+    assert rows["arm"].tolist() == ["reference", "suggested"] * 2
+    assert not set(rows["seed"]) & set(question.runs.frame["seed"])
+    table = compare(rows, record).set_index("outcome")
+    arms = rows.groupby("arm")["loss/sums"].mean()
+    assert np.isclose(table.loc["loss/sums", "change"], arms["suggested"] - arms["reference"])
+    # four fifths of arithmetic, and the loss on arithmetic falls on every seed
+    assert table.loc["loss/sums", "better"] == "2/2"
+    assert table.loc["objective", "predicted"] == record.predicted["objective"].change
+    page = markdown(table.reset_index(), record, "command", 1.0)
+    assert "| loss/sums |" in page
+    assert any(words in page for words in ("lowers", "RAISES", "cannot be told"))
