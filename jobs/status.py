@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import pyarrow.parquet as pq
+from pyarrow import ArrowException
 
+from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import SwarmState, SwarmStatus
 from jobs.record import JobFolder
 
@@ -17,13 +20,16 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
     Args:
         folder: the job.
         startup_seconds: how long a submitted job may lack a process before it counts as interrupted.
+
+    Raises:
+        CausalMixError: there is no such job, or one of its files is damaged.
     """
     spec = folder.spec()
     finished = diverged = shards_done = 0
     for shard in range(spec.shards):
         path = folder.shard_path(shard)
         if path.exists():
-            status = pq.read_table(path, columns=["status"])["status"].to_pylist()
+            status = _row_states(path)
             shards_done += 1
             finished += status.count("finished")
             diverged += status.count("failed")
@@ -84,3 +90,14 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
         message=message,
         curves=dict(curves),
     )
+
+
+def _row_states(path: Path) -> list[str]:
+    """`finished` or `failed` for each probe of a shard."""
+    try:
+        states: list[str] = pq.read_table(path, columns=["status"])["status"].to_pylist()
+    except (OSError, ArrowException) as error:
+        raise CausalMixError(
+            f"The run file {path} is damaged. Move it away; resuming its job trains those probes again."
+        ) from error
+    return states

@@ -69,7 +69,8 @@ def live(workspace: Workspace, job: str) -> None:
 def _watch(workspace: Workspace, job: str, every: str | None) -> None:
     @st.fragment(run_every=every)
     def panel() -> None:
-        status = LocalEngine().status(workspace, job)
+        with guard():
+            status = LocalEngine().status(workspace, job)
         _panel(workspace, status)
         if every is not None and status.state not in LIVE:
             st.rerun()  # ends the polling and shows the results

@@ -103,6 +103,11 @@ def sidebar(workspace: Workspace) -> None:
 
 @st.fragment(run_every=5)
 def _swarm_line(workspace: Workspace) -> None:
+    with guard():
+        _show_swarm(workspace)
+
+
+def _show_swarm(workspace: Workspace) -> None:
     engine = LocalEngine()
     jobs = engine.jobs(workspace)
     if not jobs:

@@ -264,3 +264,9 @@ class TestState:
             folder.append("shard", shard=0)
             folder.append("step", shard=0, tokens=256, loss=[5.5, 5.6])
         assert read_status(folder, 60).curves == {0: [(256, 5.5)], 1: [(256, 5.6)]}
+
+
+def test_a_damaged_shard_is_named(folder: JobFolder) -> None:
+    folder.shard_path(1).write_bytes(b"PAR1 torn")
+    with pytest.raises(CausalMixError, match=r"a-job-0001\.parquet is damaged. Move it away"):
+        read_status(folder, 60)
