@@ -12,7 +12,6 @@ from causalmix_core.mixture.simplex import (
     in_units,
     proportional,
     total_variation,
-    uniform,
 )
 from causalmix_core.mixture.store import SavedMixture, load_mixture, mixture_names, save_mixture
 
@@ -32,5 +31,4 @@ __all__ = [
     "save_mixture",
     "suggest",
     "total_variation",
-    "uniform",
 ]

@@ -60,12 +60,6 @@ def proportional(sizes: Mapping[str, float]) -> Mixture:
     return {d: s / total for d, s in sizes.items()}
 
 
-def uniform(domains: Iterable[str]) -> Mixture:
-    """The mixture that gives every domain the same weight."""
-    names = list(domains)
-    return {d: 1 / len(names) for d in names}
-
-
 def total_variation(a: Mapping[str, float], b: Mapping[str, float]) -> float:
     """Half the sum of absolute differences: the weight that has to move to turn `a` into `b`."""
     return 0.5 * math.fsum(abs(a.get(d, 0.0) - b.get(d, 0.0)) for d in a.keys() | b.keys())

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture.simplex import Mixture, check_mixture
+from causalmix_core.mixture.simplex import Mixture, check_mixture, proportional
 from causalmix_core.proxy.spec import PRESETS, ProxySpec
 
 
@@ -110,5 +110,4 @@ def reference_of(swarm: SwarmSpec, tokens: Mapping[str, float]) -> Mixture:
     domains = sorted(tokens)
     if swarm.reference:
         return check_mixture(swarm.reference, domains)
-    total = sum(tokens.values())
-    return {d: tokens[d] / total for d in domains}
+    return proportional({d: tokens[d] for d in domains})
