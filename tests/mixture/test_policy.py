@@ -12,10 +12,11 @@ from causalmix_core.effects import fit_effects
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph.model import saturated_graph
 from causalmix_core.mixture.policy import POLICIES, suggest
-from causalmix_core.mixture.simplex import total_variation, uniform
+from causalmix_core.mixture.simplex import proportional, total_variation
 from causalmix_core.probes.runs import RunTable
 
 DOMAINS = ["books", "code", "math", "web"]
+EVEN = proportional(dict.fromkeys(DOMAINS, 1.0))
 NEED = np.array([[0.2, 0.05, 0.05, 0.4], [0.02, 0.5, 0.1, 0.1], [0.02, 0.3, 0.5, 0.05]])
 STATE = {"state/quality": 0.0}
 
@@ -56,7 +57,7 @@ def as_array(mixture):
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("confidence", [True, False])
 def test_the_suggestion_lowers_the_true_objective(model, policy, confidence):
-    start = uniform(DOMAINS)
+    start = EVEN
     found = suggest(model, STATE, start, policy=policy, confidence=confidence)
     before, after = (true_losses(as_array(m)[None]).mean() for m in (start, found.mixture))
     assert after < before
@@ -113,19 +114,19 @@ def test_suggestions_are_mixtures_within_bounds_and_reach(
 
 
 def test_the_same_seed_gives_the_same_suggestion(model):
-    first, second = (suggest(model, STATE, uniform(DOMAINS), seed=4) for _ in range(2))
+    first, second = (suggest(model, STATE, EVEN, seed=4) for _ in range(2))
     assert first.mixture == second.mixture
     pd.testing.assert_frame_equal(first.change, second.change)
 
 
 def test_search_stays_within_the_weights_of_the_runs(model):
-    found = suggest(model, STATE, uniform(DOMAINS), radius=1, confidence=False)
+    found = suggest(model, STATE, EVEN, radius=1, confidence=False)
     box = model.domain_box
     assert all(box.loc[d, "lower"] - 1e-9 <= found.mixture[d] <= box.loc[d, "upper"] + 1e-9 for d in DOMAINS)
 
 
 def test_bounds_that_forbid_the_reference_move_the_start(model):
-    found = suggest(model, STATE, uniform(DOMAINS), bounds={"books": (0.4, 0.5)})
+    found = suggest(model, STATE, EVEN, bounds={"books": (0.4, 0.5)})
     assert 0.4 <= found.mixture["books"] <= 0.5
     assert any("forbid the reference" in n for n in found.notes)
 
@@ -142,15 +143,15 @@ def test_bounds_that_forbid_the_reference_move_the_start(model):
 )
 def test_bounds_that_cannot_be_met_name_the_domains(model, bounds, said):
     with pytest.raises(CausalMixError, match=said):
-        suggest(model, STATE, uniform(DOMAINS), bounds=bounds)
+        suggest(model, STATE, EVEN, bounds=bounds)
 
 
 @pytest.mark.parametrize("radius", [0, -1, 1.5, float("nan")])
 def test_a_radius_that_is_no_share_is_refused(model, radius):
     with pytest.raises(CausalMixError, match="radius"):
-        suggest(model, STATE, uniform(DOMAINS), radius=radius)
+        suggest(model, STATE, EVEN, radius=radius)
 
 
 def test_a_far_state_is_noted(model):
-    found = suggest(model, {"state/quality": 30.0}, uniform(DOMAINS))
+    found = suggest(model, {"state/quality": 30.0}, EVEN)
     assert any("Mahalanobis" in n for n in found.notes)
