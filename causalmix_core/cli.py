@@ -6,7 +6,6 @@ status 1.
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import socket
@@ -19,7 +18,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from causalmix_core import __version__
+from causalmix_core import __version__, cli_corpus
+from causalmix_core.cli_options import HERE, WorkspaceOption, show_progress, user
 from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
 from causalmix_core.corpus import ingest as ingest_pool
 from causalmix_core.effects import EstimatorName, fit_effects
@@ -54,14 +54,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Decide what a language model is trained on: from a pool of text to a mixture that was tested "
     "on real proxy models.\n\nThe way: init -> ingest -> probe -> discover -> estimate -> suggest -> "
-    "export. `causalmix demo` walks the first three on text that every installation has; "
+    "export; between ingest and probe, look at the pool: stats, documents, compare, sql, filter, measure. "
+    "`causalmix demo` walks the first three on text that every installation has; "
     "`causalmix ui` opens the same workspace in a browser.",
 )
 
-WorkspaceOption = Annotated[
-    Path,
-    typer.Option("--workspace", "-w", envvar="CAUSALMIX_WORKSPACE", help="The workspace folder."),
-]
 GraphOption = Annotated[
     str,
     typer.Option("--graph", help="Name of the causal graph. Without a saved one, all weights may matter."),
@@ -69,9 +66,11 @@ GraphOption = Annotated[
 EstimatorOption = Annotated[
     EstimatorName, typer.Option("--estimator", help="How effects are estimated (see docs/METHOD.md).")
 ]
-HERE = Path()
 DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.0}
 """The demo's curator wants a model that is good at Python and at prose about it."""
+
+
+cli_corpus.register(app)
 
 
 def main() -> None:
@@ -108,8 +107,7 @@ def init(
         Path | None,
         typer.Option(
             "--from",
-            help="A folder with one subfolder or file per domain (.jsonl, .jsonl.gz, .jsonl.zst, "
-            ".parquet, .txt).",
+            help="A folder with one subfolder, file or set of shards per domain (see docs/WORKSPACE.md).",
         ),
     ] = None,
     text_field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
@@ -129,19 +127,6 @@ def init(
         typer.echo(f"  {domain:<20} {where.path}")
     then = "causalmix ingest" if domains else f"list your domains in {made.config_path}, then run ingest"
     typer.echo(f"Next: {then} -w {workspace}" if domains else f"Next: {then}")
-
-
-@app.command()
-def ingest(workspace: WorkspaceOption = HERE) -> None:
-    """Read the domains' documents into a snapshot with statistics.
-
-    Lines that cannot be used are skipped and counted, with their place. Unchanged sources make no new
-    snapshot.
-    """
-    report = ingest_pool(Workspace.open(workspace), progress=_progress)
-    typer.echo(f"Snapshot {report.snapshot} " + ("made" if report.created else "is up to date"))
-    for line in report.summary():
-        typer.echo(f"  {line}")
 
 
 @app.command()
@@ -177,7 +162,7 @@ def probe(
         runner.resume(opened, job)
     else:
         chosen = unused_seed(runner, opened) if seed is None else seed
-        job = runner.submit(opened, _swarm(probes, proxy, tokens, chosen))
+        job = runner.submit(opened, _swarm(opened, probes, proxy, tokens, chosen))
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
         _follow(opened, engine, job)
@@ -195,14 +180,14 @@ def discover(
     opened = Workspace.open(workspace)
     snapshot = open_snapshot(opened)
     runs = read_runs(opened.runs, snapshot.id)
-    found = discover_graph(runs, method, alpha=alpha, seed=seed, by=_user())
+    found = discover_graph(runs, method, alpha=alpha, seed=seed, by=user())
     revisions = list_graphs(opened).get(name, [])
     saved = save_graph(
         opened,
         name,
         found.graph,
         parent=max(revisions) if revisions else None,
-        by=_user(),
+        by=user(),
         note=f"discovered with {method}",
         snapshot=snapshot.id,
         runs=len(runs),
@@ -228,7 +213,7 @@ def estimate(
         question.graph,
         estimator=estimator,
         objective=question.objective,
-        progress=_progress,
+        progress=show_progress,
     )
     effects = model.effects(question.state, question.reference)
     if output is not None:
@@ -266,13 +251,13 @@ def suggest(
         question.graph,
         estimator=estimator,
         objective=question.objective,
-        progress=_progress,
+        progress=show_progress,
     )
     found = suggest_mixture(
         fitted, question.state, question.reference, radius=radius, policy=policy, seed=seed
     )
     record = mixture_record(
-        question, fitted, found.mixture, name=name, by=_user(), policy=policy, radius=radius
+        question, fitted, found.mixture, name=name, by=user(), policy=policy, radius=radius
     )
     parent = load_mixture(opened, name).revision if name in mixture_names(opened) else None
     saved = save_mixture(opened, record, parent)
@@ -317,7 +302,6 @@ def demo(
         Workspace.open(workspace)
         typer.echo(f"The workspace {workspace} is there already; it is opened as it is.")
         return
-    swarm = _swarm(probes, "nano", tokens, seed=0)
     if workspace.exists() and (not workspace.is_dir() or any(workspace.iterdir())):
         raise CausalMixError(
             f"{workspace} exists and is not empty. Name another folder, or open it with "
@@ -327,6 +311,7 @@ def demo(
     scratch = scratch_path(workspace.absolute())
     try:
         made = Workspace.create(scratch, WorkspaceConfig(name="Demo"))
+        swarm = _swarm(made, probes, "nano", tokens, seed=0)
         typer.echo("Collecting the demo corpus from this installation ...")
         sources = write_demo_corpus(scratch / "sources")
         made.save_config(
@@ -340,7 +325,7 @@ def demo(
                 token_budget=20_000_000,
             )
         )
-        report = ingest_pool(made, progress=_progress)
+        report = ingest_pool(made, progress=show_progress)
         scratch.rename(workspace.absolute())
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -377,22 +362,19 @@ def ui(
         sys.exit(0)
 
 
-def _swarm(probes: int, preset: PresetName, tokens: int | None, seed: int) -> SwarmSpec:
+def _swarm(workspace: Workspace, probes: int, preset: PresetName, tokens: int | None, seed: int) -> SwarmSpec:
     """Build a swarm from options; an option out of range becomes words."""
     proxy = PRESETS[preset].model_dump() | ({} if tokens is None else {"tokens": tokens})
     try:
-        return SwarmSpec(probes=probes, proxy=ProxySpec(**proxy), seed=seed)
+        return SwarmSpec(
+            probes=probes,
+            proxy=ProxySpec(**proxy),
+            seed=seed,
+            state_features=tuple(workspace.config().state_features),
+        )
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
-
-
-def _user() -> str:
-    """Who saves: the account that runs the command; a container may have none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _named(name: str) -> None:
@@ -402,13 +384,6 @@ def _named(name: str) -> None:
         raise CausalMixError(f"{error}.") from error
 
 
-def _progress(fraction: float, what: str) -> None:
-    """One line that is rewritten on a terminal; nothing where output is read by a program."""
-    if sys.stderr.isatty():
-        end = "\n" if fraction >= 1 else ""
-        typer.echo(f"\r\033[K{fraction:4.0%} {what}{end}", err=True, nl=False)
-
-
 def _follow(workspace: Workspace, engine: str, job: str) -> None:
     """Print progress until the job ends. Ctrl+C leaves the job running."""
     runner = load_engine(engine)
@@ -416,12 +391,12 @@ def _follow(workspace: Workspace, engine: str, job: str) -> None:
     try:
         while (at := runner.status(workspace, job)).state in LIVE:
             left = f", {at.seconds_left:.0f} s left" if at.seconds_left is not None else ""
-            _progress(min(at.fraction, 0.99), f"{at.finished}/{at.swarm.probes} probes{left}")
+            show_progress(min(at.fraction, 0.99), f"{at.finished}/{at.swarm.probes} probes{left}")
             time.sleep(1)
     except KeyboardInterrupt:
         typer.echo(f"\nJob {job} goes on. See it with: causalmix probe --list")
         return
-    _progress(1.0, f"{at.finished}/{at.swarm.probes} probes")
+    show_progress(1.0, f"{at.finished}/{at.swarm.probes} probes")
     typer.echo(f"Job {job}: {at.state}, {at.finished} probes finished, {at.diverged} diverged.")
     if at.state != "finished":
         raise CausalMixError(at.message or f"The job is {at.state}; resume it with --resume {job}.")

@@ -13,7 +13,7 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import CausalGraph, list_graphs, load_graph, saturated_graph
 from causalmix_core.mixture.simplex import Mixture
 from causalmix_core.mixture.store import GraphReference
-from causalmix_core.probes import RunTable, read_runs
+from causalmix_core.probes import STATE, RunTable, read_runs
 from causalmix_core.workspace import Workspace
 
 DEFAULT_GRAPH = "main"
@@ -30,7 +30,7 @@ class Question:
             to matter for every outcome.
         graph_reference: its name and revision; revision None when assumed.
         objective: outcome -> importance, summing to one.
-        state: the pool state of the snapshot.
+        state: the pool state of the snapshot, in the features that the runs varied.
         reference: the mixture that effects start from: proportional to the tokens of the domains.
     """
 
@@ -66,7 +66,7 @@ def gather(workspace: Workspace, graph_name: str = DEFAULT_GRAPH, revision: int 
         graph=graph,
         graph_reference=reference,
         objective=objective_of(workspace, runs.outcomes),
-        state=snapshot.state(),
+        state=snapshot.state([s.removeprefix(STATE) for s in runs.states]),
         reference=snapshot.weights_by_size(),
     )
 

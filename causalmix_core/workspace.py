@@ -6,6 +6,10 @@
     jobs/<id>/            background jobs
     graphs/<name>/        every revision of a causal graph
     mixtures/<name>.json  saved mixtures
+    filters/<name>.json   saved rules of what is kept
+    models/<name>/        reference proxies that measure documents
+    measurements/<id>/    what models measured on the documents of a snapshot
+    sources/<domain>/     files that were uploaded from the page
 
 Everything is written beside its place under a name that starts with `.tmp-<pid>-` and moved in by one
 atomic rename, so a reader never sees half a file. What a dead process left behind is swept on opening.
@@ -19,7 +23,7 @@ import shutil
 import uuid
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import psutil
 import yaml
@@ -28,7 +32,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from causalmix_core.errors import CausalMixError
 
 CONFIG_NAME = "workspace.yaml"
-FOLDERS = ("snapshots", "runs", "jobs", "graphs", "mixtures")
+FOLDERS = (
+    "snapshots", "runs", "jobs", "graphs", "mixtures", "filters", "models", "measurements", "sources",
+)  # fmt: skip
 _TMP = re.compile(r"\.tmp-(\d+)-")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -56,9 +62,23 @@ class DomainSource(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str
-    """A file or a folder; relative to the workspace unless absolute."""
+    """A file, a folder, or a pattern such as `web-*.jsonl`; relative to the workspace unless absolute."""
     text_field: str = "text"
-    """The field or column that holds the text in `.jsonl` and `.parquet`."""
+    """The field or column that holds the text, where documents have fields."""
+    split: str | None = None
+    """Which split of a Hugging Face dataset is read; by default `train` where there is one, else all."""
+
+
+class MixedSource(DomainSource):
+    """Documents of several domains, each of which names its own."""
+
+    domain_field: str
+    """The field or column that holds the name of the document's domain."""
+
+
+DEFAULT_STATE_FEATURES = ("log_bytes", "compression_ratio", "alpha_ratio")
+BYTES: Literal["bytes"] = "bytes"
+"""The tokenizer that makes every byte a token."""
 
 
 class WorkspaceConfig(BaseModel):
@@ -68,6 +88,17 @@ class WorkspaceConfig(BaseModel):
 
     name: str = Field(min_length=1)
     domains: dict[Name, DomainSource] = {}
+    mixed_sources: list[MixedSource] = []
+    """Sources whose documents say themselves which domain they belong to."""
+    allowed_roots: list[str] = []
+    """Folders that sources may lie in, besides the workspace. Empty: the page adds sources only from inside
+    the workspace, and `workspace.yaml` may name any. Given: nothing outside of them is read at all."""
+    tokenizer: str = BYTES
+    """What counts tokens: `bytes`, or the path of a `tokenizer.json` or of a folder that holds one."""
+    max_document_bytes: int = Field(default=32 << 20, ge=1 << 10, le=1 << 30)
+    """Longer documents are skipped: one broken line must not fill the memory."""
+    state_features: list[str] = list(DEFAULT_STATE_FEATURES)
+    """The features whose token-weighted means are the pool state."""
     objective: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Outcome -> importance of lowering it; empty means every outcome counts the same."""
     token_budget: int = Field(default=1_000_000_000, gt=0)
@@ -132,11 +163,21 @@ def sweep(folder: Path) -> None:
     """Remove what dead processes left half-written in `folder`."""
     for leftover in folder.glob(".tmp-*"):
         match = _TMP.match(leftover.name)
-        if match and not psutil.pid_exists(int(match.group(1))):
+        if match and not _runs(int(match.group(1))):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody has waited for yet has."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
 
 
 class Workspace:
@@ -178,6 +219,26 @@ class Workspace:
     def mixtures(self) -> Path:
         """Folder of saved mixtures."""
         return self.root / "mixtures"
+
+    @property
+    def filters(self) -> Path:
+        """Folder of saved filters."""
+        return self.root / "filters"
+
+    @property
+    def models(self) -> Path:
+        """Folder of reference proxies."""
+        return self.root / "models"
+
+    @property
+    def measurements(self) -> Path:
+        """Folder of model-based features, one folder per measurement."""
+        return self.root / "measurements"
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploaded source files, one folder per domain."""
+        return self.root / "sources"
 
     @classmethod
     def create(cls, root: Path, config: WorkspaceConfig) -> Workspace:
@@ -271,3 +332,7 @@ def _refuse_file(root: Path) -> None:
         raise CausalMixError(f"Cannot look at {root}: {error.strerror}. Choose another folder.") from error
     if is_file:
         raise CausalMixError(f"{root} is a file, but a workspace is a folder. Choose a folder.")
+    if "?" in str(root):  # DuckDB takes what follows for options
+        raise CausalMixError(
+            f"The path {root} holds a '?', which the database cannot open. Rename the folder."
+        )

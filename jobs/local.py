@@ -14,18 +14,16 @@ import uuid
 from pathlib import Path
 
 from causalmix_core.corpus import open_snapshot
+from causalmix_core.corpus.measuring import cores
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LIVE, SwarmSpec, SwarmStatus
 from causalmix_core.workspace import Workspace
 from jobs.record import JobFolder, JobSpec
 from jobs.status import read_status
-from jobs.work import cores
 
 CPU_SHARD = 16
 """Proxies trained as one stacked model on a CPU core; more no longer pays."""
 GPU_SHARD = 128
-STARTUP_SECONDS = 60
-"""How long a job may exist without a process before it counts as interrupted."""
 
 
 class LocalEngine:
@@ -35,9 +33,11 @@ class LocalEngine:
         """Start a swarm on the current snapshot and return its job id at once.
 
         Raises:
-            CausalMixError: there is no snapshot, or the workspace cannot be written.
+            CausalMixError: there is no snapshot, it lacks a state feature of the swarm, or the workspace
+                cannot be written.
         """
         snapshot = open_snapshot(workspace)
+        snapshot.check_features(swarm.state_features)
         device, workers = self.means()
         per_shard = GPU_SHARD if device == "cuda" else CPU_SHARD
         workers = min(workers, swarm.probes)
@@ -93,7 +93,7 @@ class LocalEngine:
 
     def status(self, workspace: Workspace, job: str) -> SwarmStatus:
         """How a job stands, read from its files and the process table."""
-        return read_status(JobFolder(workspace, job), STARTUP_SECONDS)
+        return read_status(JobFolder(workspace, job))
 
     def jobs(self, workspace: Workspace) -> list[str]:
         """Ids of all jobs, newest first."""

@@ -1,6 +1,6 @@
 """A job on disk: what it is to do, what has happened to it, and whether its process is alive.
 
-    jobs/<id>/spec.json          the swarm and its snapshot, written once
+    jobs/<id>/spec.json          the swarm and its snapshot, written once (task.json for work on the corpus)
     jobs/<id>/events.jsonl       appended to by the job's processes, one line per event
     jobs/<id>/attempt-<n>.json   which process runs the n-th attempt
     jobs/<id>/cancel             exists once somebody asked the job to stop
@@ -28,7 +28,7 @@ from causalmix_core.probes import SwarmSpec
 from causalmix_core.workspace import Workspace, create_exclusive, write_atomic
 
 EventKind = Literal[
-    "submitted", "training", "shard", "step", "shard-done", "error", "done", "cancelled", "failed"
+    "submitted", "training", "shard", "step", "shard-done", "progress", "error", "done", "cancelled", "failed"
 ]
 
 
@@ -89,12 +89,20 @@ class JobFolder:
         """What the job's processes printed."""
         return self.path / "log.txt"
 
-    def create(self, spec: JobSpec) -> None:
-        """Write the job's folder; its spec comes last, so a half-made job is not a job."""
+    def make(self) -> None:
+        """Make the job's folder, still empty.
+
+        Raises:
+            CausalMixError: the workspace cannot be written.
+        """
         try:
             self.path.mkdir(parents=True)
         except OSError as error:
             raise CausalMixError(f"Cannot make {self.path}: {error.strerror}.") from error
+
+    def create(self, spec: JobSpec) -> None:
+        """Write the job's folder; its spec comes last, so a half-made job is not a job."""
+        self.make()
         write_atomic(self.path / "spec.json", spec.model_dump_json(indent=2))
 
     def spec(self) -> JobSpec:
@@ -111,10 +119,9 @@ class JobFolder:
         except OSError as error:
             raise CausalMixError(f"Cannot read {path}: {error.strerror}.") from error
         except ValidationError as error:
-            problems = "; ".join(
-                ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()
-            )
-            raise CausalMixError(f"{path} is damaged: {problems}. Delete the job's folder.") from error
+            raise CausalMixError(
+                f"{path} is damaged: {describe_invalid(error)}. Delete the job's folder."
+            ) from error
 
     def shard_path(self, shard: int) -> Path:
         """Where the finished rows of a shard stand."""
@@ -167,3 +174,10 @@ class JobFolder:
                 yield json.loads(line)
             except ValueError:
                 continue
+
+
+def describe_invalid(error: ValidationError) -> str:
+    """What pydantic found wrong, in one line."""
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()
+    )

@@ -13,8 +13,11 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import SwarmState, SwarmStatus
 from jobs.record import JobFolder
 
+STARTUP_SECONDS = 60.0
+"""How long a submitted job may lack a process before it counts as interrupted."""
 
-def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
+
+def read_status(folder: JobFolder, startup_seconds: float = STARTUP_SECONDS) -> SwarmStatus:
     """Read a job's state, progress and training curves.
 
     Args:
@@ -61,21 +64,7 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
     for shard in range(spec.shards):
         if folder.shard_path(shard).exists():
             tokens[shard] = per_probe * len(spec.probes_of(shard))
-    attempts = folder.attempts()
-    alive = bool(attempts) and attempts[-1].alive()
-    state: SwarmState
-    if shards_done == spec.shards:
-        state = "finished"
-    elif alive:
-        state = "running" if spans else "starting"
-    elif message:
-        state = "failed"
-    elif folder.cancelled():
-        state = "cancelled"
-    elif not answered and time.time() - submitted < startup_seconds:
-        state = "starting"
-    else:
-        state = "interrupted"
+    state = life(folder, shards_done == spec.shards, message, submitted, answered, startup_seconds)
     return SwarmStatus(
         job=spec.job,
         state=state,
@@ -90,6 +79,38 @@ def read_status(folder: JobFolder, startup_seconds: float) -> SwarmStatus:
         message=message,
         curves=dict(curves),
     )
+
+
+def life(
+    folder: JobFolder,
+    done: bool,
+    message: str,
+    submitted: float,
+    answered: bool,
+    startup_seconds: float = STARTUP_SECONDS,
+) -> SwarmState:
+    """Where a job stands in its life, from what its events say and from the process table.
+
+    Args:
+        folder: the job.
+        done: whether all of its results are there.
+        message: why its last attempt failed; empty when it did not.
+        submitted: Unix time of the last start.
+        answered: whether a process has reported since then.
+        startup_seconds: how long a submitted job may lack a process before it counts as interrupted.
+    """
+    if done:
+        return "finished"
+    attempts = folder.attempts()
+    if attempts and attempts[-1].alive():
+        return "running" if answered else "starting"
+    if message:
+        return "failed"
+    if folder.cancelled():
+        return "cancelled"
+    if not answered and time.time() - submitted < startup_seconds:
+        return "starting"
+    return "interrupted"
 
 
 def _row_states(path: Path) -> list[str]:

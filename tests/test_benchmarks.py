@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.suggestion_holds import compare, markdown, train_pairs
-from causalmix_core.corpus import STATE_FEATURES, open_snapshot
+from causalmix_core.corpus import open_snapshot
 from causalmix_core.mixture import mixture_record, save_mixture
 from causalmix_core.probes import SwarmSpec, design_swarm
 from causalmix_core.probes.shard import load_token_pool, run_shard
@@ -22,7 +22,7 @@ def test_reference_and_suggestion_are_trained_in_pairs_on_new_seeds(
 
     swarm = tiny_swarm(probes=20)
     snapshot = open_snapshot(workspace)
-    probes = design_swarm(swarm, snapshot.tokens(), STATE_FEATURES)
+    probes = design_swarm(swarm, snapshot.tokens())
     pool = load_token_pool(snapshot, swarm)
     run_shard(pool, snapshot.id, swarm, probes, job="j", device="cpu").to_parquet(
         workspace.runs / "j.parquet"

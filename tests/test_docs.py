@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from causalmix_core.cli import app
 from causalmix_core.corpus import REASON_LABELS
 from causalmix_core.effects import EstimatorName
 from causalmix_core.graph import DiscoveryMethod
 from causalmix_core.mixture import POLICIES
-from causalmix_core.workspace import FOLDERS, DomainSource, WorkspaceConfig
+from causalmix_core.workspace import FOLDERS, DomainSource, MixedSource, WorkspaceConfig
+from tests.command_line import commands
 
 ROOT = Path(__file__).parents[1]
 DOCS = {p.name: p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
-VERBS = sorted(c.name or c.callback.__name__ for c in app.registered_commands if c.callback)
+VERBS = sorted(commands())
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -26,10 +26,8 @@ def test_every_command_is_documented(verb: str) -> None:
 
 def test_no_command_is_documented_that_does_not_exist() -> None:
     text = "\n".join(DOCS.values())
-    named = set(re.findall(r"`causalmix ([a-z]+)", text)) | set(
-        re.findall(r"^causalmix ([a-z]+)", text, re.M)
-    )
-    assert named - set(VERBS) == set()
+    named = set(re.findall(r"(?:`|^)causalmix ([a-z]+)", text, re.M))
+    assert named - {verb.split()[0] for verb in VERBS} == set()
 
 
 @pytest.mark.parametrize("setting", [*WorkspaceConfig.model_fields])
@@ -40,6 +38,12 @@ def test_every_setting_is_documented(setting: str) -> None:
 @pytest.mark.parametrize("setting", [*DomainSource.model_fields])
 def test_every_setting_of_a_source_is_documented(setting: str) -> None:
     assert f"| `domains.<name>.{setting}` |" in DOCS["WORKSPACE.md"]
+
+
+def test_every_setting_of_a_mixed_source_is_documented() -> None:
+    own = set(MixedSource.model_fields) - set(DomainSource.model_fields)
+    assert own
+    assert not [s for s in own if f"| `mixed_sources[].{s}` |" not in DOCS["WORKSPACE.md"]]
 
 
 def test_every_folder_of_a_workspace_is_documented() -> None:

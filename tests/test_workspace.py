@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from causalmix_core.errors import CausalMixError
@@ -122,3 +126,22 @@ def test_of_many_writers_exactly_one_creates(tmp_path: Path) -> None:
         t.join()
     assert len(won) == 1
     assert (tmp_path / "f").read_text() == str(won[0])
+
+
+def test_a_path_that_the_database_cannot_open_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CausalMixError, match="Rename the folder"):
+        Workspace.create(tmp_path / "what?", WorkspaceConfig(name="t"))
+
+
+def test_what_a_process_that_has_ended_left_is_swept_even_if_nobody_waited_for_it(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "w", WorkspaceConfig(name="t"))
+    with subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE) as ended:
+        assert ended.stdout is not None
+        ended.stdout.read()  # until it ends
+        deadline = time.monotonic() + 10
+        while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+        leftover = workspace.snapshots / f".tmp-{ended.pid}-x-snapshot"
+        leftover.mkdir()
+        Workspace.open(workspace.root)
+        assert not leftover.exists()

@@ -1,16 +1,19 @@
 """Finds documents that say the same: exact duplicates by hash, near-duplicates by MinHash.
 
 Two documents are near-duplicates when about 80 % of their 5-word shingles are shared (Jaccard similarity).
-MinHash (Broder 1997) estimates that from 128 numbers per document; locality-sensitive hashing (Leskovec,
-Rajaraman, Ullman, "Mining of Massive Datasets", ch. 3) finds the pairs worth comparing, and each such pair
-is verified on all 128 numbers (standard error 0.035 at 0.8). Chains of near-duplicates form clusters. The
-whole pool is searched at once, because a copy in another domain leaks into the held-out text all the same.
+MinHash (Broder 1997) estimates that from 128 numbers per document, of which the low 16 bits are kept (b-bit
+minwise hashing, Li and Koenig 2010: a chance agreement of one number in 65,536 does not matter);
+locality-sensitive hashing (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", ch. 3) finds the pairs
+worth comparing, and each such pair is verified on all 128 numbers (standard error 0.035 at 0.8). Chains of
+near-duplicates form clusters. The whole pool is searched at once, because a copy in another domain leaks into
+the held-out text all the same. Signatures of millions of documents stay on disk and are read in pieces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,7 @@ _SEED = 42
 # compared with its next ones and with the first, which keeps boilerplate from costing quadratic time.
 _WINDOW = 64
 _PAIRS_AT_ONCE = 100_000
+_ROWS_AT_ONCE = 200_000
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,65 @@ class Clusters:
     exact_duplicate: NDArray[np.bool_]
     near_duplicate: NDArray[np.bool_]
 
+    @classmethod
+    def from_keys(cls, text: NDArray[np.int64], cluster: NDArray[np.int64]) -> Clusters:
+        """Number clusters anew and mark duplicates, given what belongs together.
 
-def minhash(texts: Sequence[str]) -> NDArray[np.uint32]:
+        Args:
+            text: (n,), equal where texts are equal.
+            cluster: (n,), equal where documents are near-duplicates.
+        """
+        order = np.arange(len(text))
+        _, first_text, same_text = np.unique(text, return_index=True, return_inverse=True)
+        _, first, own = np.unique(cluster, return_index=True, return_inverse=True)
+        number = np.empty(len(first), np.int64)
+        number[np.argsort(first)] = np.arange(len(first))
+        return cls(number[own], first_text[same_text] != order, first[own] != order)
+
+
+class SignatureFile:
+    """Signatures on disk, uint16 (n, 128), read in pieces so that they need not fit into memory."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path = path
+        self._count = count
+
+    def columns(self, first: int, stop: int) -> NDArray[np.uint16]:
+        """Some columns of all rows, shape (n, stop - first)."""
+        out = np.empty((self._count, stop - first), np.uint16)
+        with self._path.open("rb") as file:
+            for start in range(0, self._count, _ROWS_AT_ONCE):
+                rows = min(_ROWS_AT_ONCE, self._count - start)
+                block = np.fromfile(file, np.uint16, rows * PERMUTATIONS).reshape(rows, PERMUTATIONS)
+                out[start : start + rows] = block[:, first:stop]
+        return out
+
+    def rows(self, index: NDArray[np.intp]) -> NDArray[np.uint16]:
+        """All columns of some rows."""
+        # Mapped anew each time, so that pages once read do not stay in this process.
+        mapped = np.memmap(self._path, np.uint16, "r", shape=(self._count, PERMUTATIONS))
+        return np.asarray(mapped[index])
+
+
+class SignatureArray:
+    """Signatures in memory, with the same two reads."""
+
+    def __init__(self, values: NDArray[np.uint16]) -> None:
+        self._values = values
+
+    def columns(self, first: int, stop: int) -> NDArray[np.uint16]:
+        """Some columns of all rows, shape (n, stop - first)."""
+        return self._values[:, first:stop]
+
+    def rows(self, index: NDArray[np.intp]) -> NDArray[np.uint16]:
+        """All columns of some rows."""
+        return self._values[index]
+
+
+Signatures = SignatureFile | SignatureArray
+
+
+def minhash(texts: Sequence[str]) -> NDArray[np.uint16]:
     """MinHash signatures, shape (n, 128), of the sets of 5-word shingles.
 
     A document of fewer than five words counts as one shingle, so it is a near-duplicate only of a document
@@ -51,31 +112,55 @@ def minhash(texts: Sequence[str]) -> NDArray[np.uint32]:
     import rensa
 
     if not texts:
-        return np.empty((0, PERMUTATIONS), np.uint32)
+        return np.empty((0, PERMUTATIONS), np.uint16)
     matrix = rensa.RMinHash.digest_matrix_from_token_sets([_shingles(t) for t in texts], PERMUTATIONS, _SEED)
-    return np.asarray(matrix.to_rows(), dtype=np.uint32)
+    return np.asarray(matrix.to_rows(), dtype=np.uint32).astype(np.uint16)
 
 
-def find_clusters(digests: NDArray[np.uint8], signatures: NDArray[np.uint32]) -> Clusters:
+def minhash_of_hashes(shingles: NDArray[np.uint64], offsets: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """MinHash signatures, shape (n, 128), of sets of shingles that are hashed already.
+
+    Args:
+        shingles: hashes of all documents' shingles one after another.
+        offsets: where each document begins, and the total: shape (n + 1,).
+    """
+    import rensa
+
+    if len(offsets) < 2:
+        return np.empty((0, PERMUTATIONS), np.uint16)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        np.ascontiguousarray(shingles, np.uint64), offsets.astype(np.uint64), PERMUTATIONS, _SEED
+    )
+    return np.asarray(matrix.to_rows(), dtype=np.uint32).astype(np.uint16)
+
+
+def find_clusters(digests: NDArray[np.uint8], signatures: Signatures) -> Clusters:
     """Group the documents of a pool.
 
     Args:
         digests: sha256 of each text, shape (n, 32).
-        signatures: from `minhash`, shape (n, 128); may be a memory map.
+        signatures: from `minhash`, n rows.
 
     Returns:
         The clusters; the same input always gives the same numbers.
     """
-    n = len(digests)
-    _, first, same_text = np.unique(_as_keys(digests), return_index=True, return_inverse=True)
-    earliest = first[same_text]
-    parent = earliest.astype(np.int64)
-    distinct = np.sort(first)
-    _link_similar(distinct, signatures, parent)
-    roots = _roots(parent)
-    _, cluster = np.unique(roots, return_inverse=True)
-    order = np.arange(n)
-    return Clusters(cluster.astype(np.int64), earliest != order, roots != order)
+    text = text_numbers(digests)
+    _, first, same_text = np.unique(text, return_index=True, return_inverse=True)
+    parent = first[same_text].astype(np.int64)
+    _link_similar(np.sort(first), signatures, parent)
+    return Clusters.from_keys(text, _roots(parent))
+
+
+def text_numbers(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """A number per text, equal where the first 128 bits of the sha256 are: shape (n,)."""
+    if not len(digests):
+        return np.empty(0, np.int64)
+    high, low = np.ascontiguousarray(digests[:, :16]).view(np.uint64).T
+    order = np.lexsort((low, high))
+    new = np.r_[False, (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])]
+    numbers = np.empty(len(digests), np.int64)
+    numbers[order] = np.cumsum(new)
+    return numbers
 
 
 def _shingles(text: str) -> list[str]:
@@ -85,19 +170,10 @@ def _shingles(text: str) -> list[str]:
     return [" ".join(s) for s in zip(*(words[i:] for i in range(SHINGLE_WORDS)), strict=False)]
 
 
-def _as_keys(digests: NDArray[np.uint8]) -> NDArray[np.void]:
-    wide = np.ascontiguousarray(digests).view(np.uint64)
-    keys: NDArray[np.void] = wide.view([(f"f{i}", np.uint64) for i in range(wide.shape[1])]).ravel()
-    return keys
-
-
-def _link_similar(
-    members: NDArray[np.intp], signatures: NDArray[np.uint32], parent: NDArray[np.int64]
-) -> None:
+def _link_similar(members: NDArray[np.intp], signatures: Signatures, parent: NDArray[np.int64]) -> None:
     """Join in `parent` every pair of `members` that shares a band and passes verification."""
     for band in range(_BANDS):
-        rows = signatures[:, band * _ROWS : (band + 1) * _ROWS][members]
-        keys = _mix(rows)
+        keys = _mix(signatures.columns(band * _ROWS, (band + 1) * _ROWS)[members])
         order = np.argsort(keys, kind="stable")
         ordered, keys = members[order], keys[order]
         starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.intp)
@@ -115,7 +191,7 @@ def _link_similar(
 def _link_pairs(
     left: NDArray[np.intp],
     right: NDArray[np.intp],
-    signatures: NDArray[np.uint32],
+    signatures: Signatures,
     parent: NDArray[np.int64],
     roots: NDArray[np.int64],
 ) -> None:
@@ -123,7 +199,7 @@ def _link_pairs(
     left, right = left[apart], right[apart]
     for start in range(0, len(left), _PAIRS_AT_ONCE):
         a, b = left[start : start + _PAIRS_AT_ONCE], right[start : start + _PAIRS_AT_ONCE]
-        similar = (signatures[a] == signatures[b]).mean(axis=1) >= THRESHOLD
+        similar = (signatures.rows(a) == signatures.rows(b)).mean(axis=1) >= THRESHOLD
         for x, y in zip(a[similar].tolist(), b[similar].tolist(), strict=True):
             _unite(parent, x, y)
 
@@ -148,7 +224,7 @@ def _roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
         roots = further
 
 
-def _mix(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def _mix(rows: NDArray[np.uint16]) -> NDArray[np.uint64]:
     """One 64-bit key per row; equal rows get equal keys, and a chance collision fails verification."""
     keys = np.zeros(len(rows), np.uint64)
     for column in rows.T:

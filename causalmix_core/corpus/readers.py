@@ -1,363 +1,196 @@
-"""Reads documents from files, one at a time, and accounts for every line that is not a document.
+"""Reads documents from files, one at a time, and accounts for everything that is not a document.
 
-Nothing is dropped in silence: what a file holds comes out either as a `Document` or as a `Skipped` that
-says where and why. Files are streamed, so memory is bounded by the longest document, not by the file.
+Nothing is dropped in silence: what a file holds comes out either as a `Document` or as a `Skipped` that says
+where and why, and every file gives at least one of them. Files are streamed, and what is longer than the
+limit is passed over without being held, so memory is bounded by the longest document that is allowed.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import zstandard
-
+from causalmix_core.corpus.column_files import arrow_documents, column_names, parquet_documents
+from causalmix_core.corpus.decompress import (
+    BrokenStreamError,
+    OtherEncodingError,
+    decompressed,
+    take,
+    without_bom,
+)
+from causalmix_core.corpus.discover import discover_domains
+from causalmix_core.corpus.documents import (
+    DEFAULT_MAX_BYTES,
+    MISSING,
+    REASON_LABELS,
+    Document,
+    Fields,
+    Reason,
+    Skipped,
+    describe_counts,
+    to_document,
+)
+from causalmix_core.corpus.json_files import field_names, json_documents, json_records
+from causalmix_core.corpus.source_files import (
+    FILE_TYPES,
+    TYPES_IN_WORDS,
+    SourceFile,
+    file_type,
+    source_files,
+)
 from causalmix_core.errors import CausalMixError
-from causalmix_core.workspace import DomainSource, check_name
 
-FILE_TYPES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".txt")
-
-Reason = Literal["not_utf8", "not_json", "no_text_field", "text_not_string", "empty", "unreadable"]
-
-REASON_LABELS: dict[Reason, str] = {
-    "not_utf8": "not UTF-8",
-    "not_json": "not JSON",
-    "no_text_field": "without the text field",
-    "text_not_string": "text is not a string",
-    "empty": "empty",
-    "unreadable": "broken from here on",
-}
-
-_CHUNK = 64 << 10
-_PARQUET_ROWS = 256
-_BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document of a domain.
-
-    Attributes:
-        text: valid Unicode, not blank.
-        origin: `file:line` (1-based; the row in Parquet, the bare file for `.txt`), relative to the source.
-    """
-
-    text: str
-    origin: str
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "FILE_TYPES",
+    "REASON_LABELS",
+    "TYPES_IN_WORDS",
+    "Document",
+    "Fields",
+    "Reason",
+    "Skipped",
+    "SourceFile",
+    "describe_counts",
+    "discover_domains",
+    "iter_documents",
+    "no_document",
+    "read_field_names",
+    "read_file",
+    "source_files",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A line, row or file that is not a document.
-
-    Attributes:
-        file: relative to the source.
-        line: 1-based line or row; None when the whole file is meant.
-        reason: why; see `REASON_LABELS`.
-    """
-
-    file: str
-    line: int | None
-    reason: Reason
-
-
-class _BrokenStreamError(Exception):
-    """A compressed stream ends early or is damaged; what came before it is good."""
-
-
-def iter_documents(source: Path, text_field: str) -> Iterator[Document | Skipped]:
-    """Read a file, or every file below a folder in sorted order.
-
-    Hidden files are ignored; a folder reached twice through symbolic links is read once. A truncated or
-    damaged file gives the documents before the damage and one `Skipped("unreadable")`.
+def iter_documents(
+    source: str | Path,
+    text_field: str = "text",
+    *,
+    domain_field: str | None = None,
+    split: str | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Iterator[Document | Skipped]:
+    """Read all files of a source, in sorted order.
 
     Args:
-        source: a file of a type in `FILE_TYPES`, or a folder of such files.
-        text_field: the field (`.jsonl`) or column (`.parquet`) that holds the text.
+        source: absolute path of a file, a folder, or a pattern; see `source_files`.
+        text_field: the field or column that holds the text; `meta.text` reaches into objects.
+        domain_field: the field or column that names the document's domain; None when there is one domain.
+        split: which split is read; see `source_files`.
+        max_bytes: longer lines and texts are skipped.
 
     Raises:
-        CausalMixError: at once when the source is missing or a file's type is unknown; while reading
-            when a file cannot be opened; at the end when there was no document at all.
+        CausalMixError: at once what `source_files` raises; at the end when there was no document at all.
     """
-    return _read_all(source, source_files(source), text_field)
+    files, skipped = source_files(source, split)
+    return _read_all(source, files, skipped, Fields(text_field, domain_field), max_bytes)
 
 
-def source_files(source: Path) -> list[Path]:
-    """The files that `iter_documents` reads, in its order.
+def read_file(
+    file: SourceFile, fields: Fields, max_bytes: int = DEFAULT_MAX_BYTES
+) -> Iterator[Document | Skipped]:
+    """Read one file: its documents and what is skipped, at least one item in all.
 
-    Raises:
-        CausalMixError: the source is missing, or a file is of unknown type.
+    A truncated or damaged file gives the documents before the damage and one `Skipped("unreadable")` with the
+    place; a file that cannot be opened gives that alone, without a place.
+
+    Args:
+        file: one of `source_files`.
+        fields: where text and domain are.
+        max_bytes: a longer line, element, text file or text is skipped. A line counts whole, with its other
+            fields.
     """
-    if source.is_file():
-        files = [source]
-    elif source.is_dir():
-        files = sorted(_walk(source, set()), key=lambda path: path.relative_to(source).parts)
-    else:
-        raise CausalMixError(f"There is no file or folder {source}. Correct the path of the domain.")
-    for file in files:
-        _file_type(file)
-    return files
+    empty = True
+    try:
+        with file.path.open("rb") as stream:
+            for item in _read_stream(stream, file, fields, max_bytes):
+                empty = False
+                yield item
+        if empty:
+            yield Skipped(file.name, None, "empty")
+    except OSError:
+        yield Skipped(file.name, None, "unreadable")
 
 
-def discover_domains(folder: Path) -> dict[str, DomainSource]:
-    """One domain per subfolder and per file directly inside, named without its type's suffix.
-
-    Raises:
-        CausalMixError: not a folder, nothing in it, a file of unknown type, a name that cannot name a
-            domain, or two domains of the same name (upper and lower case do not tell names apart).
-    """
-    if not folder.is_dir():
-        raise CausalMixError(
-            f"{folder} is not a folder. Give a folder with one subfolder or file per domain."
-        )
-    domains: dict[str, DomainSource] = {}
-    taken: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        name = path.name if path.is_dir() else path.name[: -len(_file_type(path))]
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise CausalMixError(f"{path}: {error}. Rename it.") from error
-        other = taken.setdefault(name.casefold(), path)
-        if other is not path:
-            raise CausalMixError(
-                f"{other} and {path} would both be the domain {name!r}. Rename one of them, or put both "
-                "into one folder."
-            )
-        domains[name] = DomainSource(path=str(path.absolute()))
-    if not domains:
-        raise CausalMixError(f"{folder} is empty. Put one subfolder or file per domain into it.")
-    return domains
+def read_field_names(file: SourceFile, records: int = 20) -> list[str]:
+    """The fields of a file's first records, or its columns; none for text and for unreadable files."""
+    kind = file_type(file.path)
+    if kind is None or kind.startswith(".txt"):
+        return []
+    try:
+        with file.path.open("rb") as stream:
+            if kind in (".parquet", ".arrow"):
+                return column_names(stream, parquet=kind == ".parquet")
+            chunks = without_bom(decompressed(stream, kind))
+            return field_names(json_records(chunks, _one_per_line(kind), DEFAULT_MAX_BYTES), records)
+    except (OSError, OtherEncodingError):
+        return []
 
 
-def describe_counts(reasons: dict[Reason, int]) -> str:
-    """Skipped lines in words, such as `2 not JSON, 1 not UTF-8`."""
-    return ", ".join(f"{count:,} {REASON_LABELS[reason]}" for reason, count in reasons.items())
-
-
-def _read_all(source: Path, files: list[Path], text_field: str) -> Iterator[Document | Skipped]:
-    skipped: Counter[Reason] = Counter()
+def _read_all(
+    source: str | Path, files: list[SourceFile], passed_over: list[Skipped], fields: Fields, max_bytes: int
+) -> Iterator[Document | Skipped]:
+    skipped: Counter[Reason] = Counter(item.reason for item in passed_over)
+    yield from passed_over
     found = False
     for file in files:
-        name = file.name if file == source else file.relative_to(source).as_posix()
-        for item in _read_file(file, name, text_field):
+        for item in read_file(file, fields, max_bytes):
             if isinstance(item, Skipped):
                 skipped[item.reason] += 1
             else:
                 found = True
             yield item
     if not found:
-        why = f" (skipped: {describe_counts(dict(skipped))})" if skipped else ""
-        hint = f" Is {text_field!r} the field that holds the text?" if skipped["no_text_field"] else ""
-        raise CausalMixError(
-            f"The domain is empty: {source} yields no document{why}.{hint} "
-            f"Put text into it ({', '.join(FILE_TYPES)}), or remove the domain."
-        )
+        raise CausalMixError(no_document(source, fields, skipped))
 
 
-def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    real = folder.resolve()
-    if real in seen:
-        return
-    seen.add(real)
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise CausalMixError(f"Cannot read the folder {folder}: {error.strerror}.") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, seen)
-        else:
-            yield entry
-
-
-def _file_type(file: Path) -> str:
-    # The longest type first, so that `.jsonl.gz` is not taken for an unknown `.gz`.
-    for suffix in sorted(FILE_TYPES, key=len, reverse=True):
-        if file.name.lower().endswith(suffix) and len(file.name) > len(suffix):
-            return suffix
-    raise CausalMixError(
-        f"{file} is of a type that cannot be read. Supported are {', '.join(FILE_TYPES)}; "
-        "convert the file, or move it out of the folder."
+def no_document(source: str | Path, fields: Fields, skipped: Counter[Reason]) -> str:
+    """What to tell when a source yields no document: what was skipped, and which field may be wrong."""
+    why = f" (skipped: {describe_counts(skipped)})" if skipped else ""
+    hint = f" Is {fields.text!r} the field that holds the text?" if skipped["no_text_field"] else ""
+    if skipped["no_domain_field"]:
+        hint += f" Is {fields.domain!r} the field that names the domain?"
+    return (
+        f"The domain is empty: {source} yields no document{why}.{hint} "
+        f"Put text into it ({TYPES_IN_WORDS}), or remove the domain."
     )
 
 
-def _read_file(file: Path, name: str, text_field: str) -> Iterator[Document | Skipped]:
-    kind = _file_type(file)
-    try:
-        if kind == ".parquet":
-            yield from _read_parquet(file, name, text_field)
-        elif kind == ".txt":
-            yield from _checked(file.read_bytes().removeprefix(_BOM), name, None)
-        else:
-            yield from _read_jsonl(file, name, text_field, kind)
-    except OSError as error:
-        raise CausalMixError(
-            f"Cannot read {file}: {error.strerror or error}. Check the file and its permissions."
-        ) from error
-
-
-def _read_jsonl(file: Path, name: str, text_field: str, kind: str) -> Iterator[Document | Skipped]:
-    number = 0
-    try:
-        for number, line in enumerate(_lines(_chunks(file, kind)), start=1):
-            yield _parse(line.removeprefix(_BOM) if number == 1 else line, name, number, text_field)
-    except _BrokenStreamError:
-        yield Skipped(name, number + 1, "unreadable")
-
-
-def _parse(line: bytes, name: str, number: int, text_field: str) -> Document | Skipped:
-    if not line.strip():
-        return Skipped(name, number, "empty")
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        return Skipped(name, number, "not_utf8")
-    except (ValueError, RecursionError):  # a number of thousands of digits, or brackets without end
-        return Skipped(name, number, "not_json")
-    if not isinstance(record, dict) or text_field not in record:
-        return Skipped(name, number, "no_text_field")
-    text = record[text_field]
-    if not isinstance(text, str):
-        return Skipped(name, number, "text_not_string")
-    if not text.strip():
-        return Skipped(name, number, "empty")
-    try:
-        # JSON may spell half of a surrogate pair, which no UTF-8 file can hold.
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return Skipped(name, number, "not_utf8")
-    return Document(text, f"{name}:{number}")
-
-
-def _checked(data: bytes, name: str, number: int | None) -> Iterator[Document | Skipped]:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        yield Skipped(name, number, "not_utf8")
+def _read_stream(
+    stream: BinaryIO, file: SourceFile, fields: Fields, max_bytes: int
+) -> Iterator[Document | Skipped]:
+    kind = file_type(file.path)
+    if kind is None:
+        yield Skipped(file.name, None, "unknown_type")
+    elif stream.seek(0, 2) == 0:
         return
-    if text.strip():
-        yield Document(text, name if number is None else f"{name}:{number}")
+    elif kind == ".parquet":
+        yield from parquet_documents(stream, file.name, fields, max_bytes)
+    elif kind == ".arrow":
+        yield from arrow_documents(stream, file.name, fields, max_bytes)
     else:
-        yield Skipped(name, number, "empty")
-
-
-def _read_parquet(file: Path, name: str, text_field: str) -> Iterator[Document | Skipped]:
-    row = 0
-    with file.open("rb") as stream:
+        stream.seek(0)
         try:
-            table = pq.ParquetFile(stream)
-            if text_field not in table.schema_arrow.names:
-                for number in range(1, table.metadata.num_rows + 1):
-                    yield Skipped(name, number, "no_text_field")
-                return
-            for batch in table.iter_batches(batch_size=_PARQUET_ROWS, columns=[text_field]):
-                for value in _as_bytes(batch.column(0)):
-                    row += 1
-                    if isinstance(value, bytes):
-                        yield from _checked(value, name, row)
-                    else:
-                        yield Skipped(name, row, "text_not_string")
-        # Arrow reports a damaged file as an OSError without an errno.
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            yield Skipped(name, row + 1 if row else None, "unreadable")
-
-
-def _as_bytes(column: pa.Array) -> list[bytes | None]:
-    """Strings as their bytes: Arrow does not check that a Parquet string is UTF-8, so we do."""
-    if isinstance(column, pa.DictionaryArray):
-        column = column.dictionary_decode()
-    kind = column.type
-    textual = (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
-    if not textual:
-        return [None] * len(column)
-    values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
-    return values
-
-
-def _chunks(file: Path, kind: str) -> Iterator[bytes]:
-    """Decompressed pieces of a file.
-
-    Raises:
-        _BrokenStreamError: the compressed stream is truncated or damaged.
-    """
-    with file.open("rb") as stream:
-        pieces = iter(lambda: stream.read(_CHUNK), b"")
-        if kind == ".jsonl.gz":
-            yield from _gunzip(pieces)
-        elif kind == ".jsonl.zst":
-            yield from _unzstd(pieces)
+            chunks = without_bom(decompressed(stream, kind))
+        except OtherEncodingError:
+            yield Skipped(file.name, None, "not_utf8")
+            return
+        if kind.startswith(".txt"):
+            yield _text_document(chunks, file.name, fields, max_bytes)
         else:
-            yield from pieces
+            yield from json_documents(chunks, _one_per_line(kind), file.name, fields, max_bytes)
 
 
-def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    decoder = zlib.decompressobj(wbits=31)
-    fed = False
-    for piece in pieces:
-        while piece:
-            if decoder.eof:  # several gzip members in one file, as `cat a.gz b.gz` makes them
-                piece = piece.lstrip(b"\0")  # padding between or after members
-                if not piece:
-                    break
-                decoder = zlib.decompressobj(wbits=31)
-            fed = True
-            try:
-                yield decoder.decompress(piece, _CHUNK)
-            except zlib.error as error:
-                raise _BrokenStreamError from error
-            piece = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-    if fed and not decoder.eof:
-        raise _BrokenStreamError
+def _one_per_line(kind: str) -> bool:
+    return kind.startswith((".jsonl", ".ndjson"))
 
 
-def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    # zstandard's own stream reader ends a truncated frame without a word, so the frames are fed by hand.
-    # Level 19 with --long=31 needs a window of 2 GiB.
-    unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-    decoder = unpacker.decompressobj()
-    fed = False
-    for piece in pieces:
-        while piece:
-            if decoder.eof:
-                decoder = unpacker.decompressobj()
-            fed = True
-            try:
-                yield decoder.decompress(piece)
-            except zstandard.ZstdError as error:
-                raise _BrokenStreamError from error
-            piece = decoder.unused_data if decoder.eof else b""
-    if fed and not decoder.eof:
-        raise _BrokenStreamError
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines without their end; only `\\n` ends a line, as JSON text may hold every other separator."""
-    rest: list[bytes] = []
-    for chunk in chunks:
-        *whole, tail = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join([*rest, line])
-            rest = []
-        if tail:
-            rest.append(tail)
-    if rest:
-        yield b"".join(rest)
+def _text_document(chunks: Iterator[bytes], name: str, fields: Fields, max_bytes: int) -> Document | Skipped:
+    data, rest = take(chunks, lambda _: False, max_bytes)
+    if len(data) > max_bytes:
+        return Skipped(name, None, "too_long")
+    try:
+        next(rest, None)  # raises when the stream broke
+    except BrokenStreamError:
+        return Skipped(name, None, "unreadable")
+    return to_document(data, name, None, max_bytes, MISSING, mixed=fields.domain is not None)

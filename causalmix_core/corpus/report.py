@@ -1,4 +1,4 @@
-"""What an ingest did, domain by domain: read, kept, skipped and where."""
+"""What an ingest did, source by source: read, kept, skipped and where."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from pydantic import BaseModel, ConfigDict
 from causalmix_core.corpus.readers import REASON_LABELS, Reason, Skipped
 
 EXAMPLES = 20
-"""Skipped lines named per domain in a report; the snapshot's table `skipped` has them all."""
+"""Skipped lines named per source in a report; the snapshot's table `skipped` has them all."""
 
 
-class DomainReport(BaseModel):
-    """What became of the lines of one domain: `read = kept + sum of skipped`."""
+class SourceReport(BaseModel):
+    """What became of the lines of one source: `read = kept + sum of skipped`."""
 
     model_config = ConfigDict(frozen=True)
 
+    files: int
+    """Files looked at, those included that gave no document."""
     read: int
+    """Lines, rows and whole files that should have been documents."""
     kept: int
     skipped: dict[Reason, int]
     examples: list[Skipped]
@@ -23,7 +26,7 @@ class DomainReport(BaseModel):
 
 
 class IngestReport(BaseModel):
-    """The result of `ingest`."""
+    """The result of `ingest` and of applying a filter."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,17 +34,26 @@ class IngestReport(BaseModel):
     """Id of the snapshot that is now current."""
     created: bool
     """False when the pool had not changed, so that nothing was built."""
-    domains: dict[str, DomainReport]
+    documents: dict[str, int]
+    """Documents by domain."""
+    sources: dict[str, SourceReport]
+    """By name of the domain, or `*` and the path of a mixed source; empty for a filtered snapshot."""
 
     def summary(self) -> list[str]:
-        """One line per domain for a terminal, with the places of skipped lines, and one for the snapshot."""
-        lines = [f"{name}: {_describe(report)}" for name, report in sorted(self.domains.items())]
+        """One line per source for a terminal, with the places of skipped lines, and one for the snapshot."""
+        lines = [f"{name}: {_describe(report)}" for name, report in sorted(self.sources.items())]
+        apart = {d: n for d, n in self.documents.items() if d not in self.sources}
+        lines += [f"{domain}: {_documents(count)}" for domain, count in sorted(apart.items())]
         state = "published" if self.created else "unchanged"
         return [*lines, f"snapshot {self.snapshot} ({state})"]
 
 
-def _describe(report: DomainReport) -> str:
-    text = f"{report.kept:,} document{'' if report.kept == 1 else 's'}"
+def _documents(count: int) -> str:
+    return f"{count:,} document{'' if count == 1 else 's'}"
+
+
+def _describe(report: SourceReport) -> str:
+    text = _documents(report.kept)
     total = sum(report.skipped.values())
     if not total:
         return text

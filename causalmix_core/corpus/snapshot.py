@@ -1,18 +1,18 @@
-"""One immutable version of the pool, and what may be asked of it.
+"""One immutable version of the pool, and what the rest of the library asks of it.
 
 A snapshot is a folder that nobody writes after it is published: the texts with their features as one
 Parquet file per domain, a DuckDB file with everything but the texts, and a manifest. Statistics are SQL on
-the DuckDB file; texts are read only where a caller wants to see or train on them.
+the DuckDB file; texts are read only where a caller wants to see or train on them. What the corpus page asks
+is in explore.py and compare.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
 import numpy as np
@@ -20,18 +20,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from causalmix_core.corpus.features import FEATURES, STATE_FEATURES
+from causalmix_core.corpus.features import FEATURES, MODEL_FEATURES, STATE_FEATURES, Feature
 from causalmix_core.corpus.readers import Reason
+from causalmix_core.corpus.rules import rule_columns_sql
 from causalmix_core.errors import CausalMixError
-from causalmix_core.workspace import Name, Workspace
+from causalmix_core.workspace import Name, Workspace, write_atomic
 
 if TYPE_CHECKING:
     # The rooms of mixtures and probes are built on this one, so it may not need them to be imported.
     from causalmix_core.mixture.simplex import Mixture
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 """Part of every snapshot's id: a change of what is stored makes a new snapshot of the same texts."""
 
 MANIFEST_NAME = "manifest.json"
@@ -39,27 +40,16 @@ DATABASE_NAME = "corpus.duckdb"
 DOCUMENTS_FOLDER = "documents"
 CURRENT_NAME = "current"
 _ID = re.compile(r"[0-9a-f]{12}")
+_FORMAT = re.compile(rb'"format"\s*:\s*(\d+)')
 
 Split = Literal["train", "heldout"]
-SampleOrder = Literal["random", "longest", "shortest", "most_redundant"]
-
-_SAMPLE_SQL: dict[SampleOrder, str] = {
-    "longest": "bytes DESC, document",
-    "shortest": "bytes, document",
-    "most_redundant": "compression_ratio, document",
-}
 
 
 class DomainManifest(BaseModel):
-    """What a snapshot holds of one domain.
-
-    `read` counts lines, rows and files that should have been documents; `read = documents + skipped`.
-    """
+    """What a snapshot holds of one domain."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    read: int = Field(ge=0)
-    skipped: dict[Reason, int]
     documents: int = Field(gt=0)
     bytes: int = Field(gt=0)
     tokens: int = Field(gt=0)
@@ -70,15 +60,46 @@ class DomainManifest(BaseModel):
     near_duplicates: int = Field(ge=0)
 
 
+class SourceManifest(BaseModel):
+    """What became of the lines of a source; `read = kept + skipped`.
+
+    `read` counts lines, rows and whole files that should have been documents.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    files: int = Field(ge=0)
+    read: int = Field(ge=0)
+    kept: int = Field(ge=0)
+    skipped: dict[Reason, int]
+
+
+class Derivation(BaseModel):
+    """The snapshot that a filter made this one from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    snapshot: str
+    filter: str
+    revision: int
+    predicate: str
+    """SQL that is true for the documents that were kept."""
+
+
 class SnapshotManifest(BaseModel):
     """`manifest.json`: what the snapshot is made of."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(pattern=r"^[0-9a-f]{12}$")
-    created_at: datetime
-    format: Literal[1]
+    created_at: AwareDatetime
+    format: Literal[2]
+    tokenizer: str
+    """What counted tokens, as in `workspace.yaml`."""
     domains: dict[Name, DomainManifest]
+    sources: dict[str, SourceManifest]
+    """By domain, or `*` and the path of a mixed source; empty for a filtered snapshot."""
+    derived: Derivation | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +121,28 @@ class Snapshot:
         """Domain names, sorted."""
         return sorted(self.manifest.domains)
 
+    @property
+    def documents(self) -> int:
+        """How many documents there are in all."""
+        return sum(d.documents for d in self.manifest.domains.values())
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file that knows most: the newest complete measurement's copy, or the snapshot's own."""
+        from causalmix_core.corpus.model_features import measurements
+
+        measured = measurements(Workspace(self.root.parent.parent), self.id)
+        return measured[0].database if measured else self.root / DATABASE_NAME
+
+    def documents_file(self, domain: str) -> Path:
+        """The Parquet file with the texts of a domain: row i is document i.
+
+        Raises:
+            CausalMixError: no such domain.
+        """
+        self._check_domain(domain)
+        return self.root / DOCUMENTS_FOLDER / f"{domain}.parquet"
+
     def tokens(self) -> dict[str, int]:
         """Tokens of each domain, training and held-out together."""
         return {d: self.manifest.domains[d].tokens for d in self.domains}
@@ -111,22 +154,38 @@ class Snapshot:
         return {d: t / total for d, t in tokens.items()}
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A read-only connection to the tables `documents`, `domains` and `skipped`.
+        """A new in-memory connection with the snapshot's tables as read-only views.
+
+        `documents` has every feature, one BOOLEAN column per rule (true: the document breaks it), what is
+        known of duplicates and the split; `domains`, `files`, `skipped` and `ngrams` are the tables of
+        docs/WORKSPACE.md. Texts are in `documents_file`.
 
         Raises:
             CausalMixError: the file is gone or damaged.
         """
+        con = duckdb.connect()
         try:
-            return duckdb.connect(str(self.root / DATABASE_NAME), read_only=True)
+            con.execute(f"ATTACH {_quoted(str(self.database))} AS pool (READ_ONLY)")
+            con.execute(f"CREATE VIEW documents AS SELECT *, {rule_columns_sql()} FROM pool.documents")
+            for table in ("domains", "files", "skipped", "ngrams"):
+                con.execute(f"CREATE VIEW {table} AS SELECT * FROM pool.{table}")
         except duckdb.Error as error:
+            con.close()
             raise CausalMixError(_damaged(self.root, DATABASE_NAME)) from error
+        return con
+
+    def features(self) -> dict[str, Feature]:
+        """The features at hand: those of every snapshot, and those that a model has measured on this one."""
+        with self.connect() as con:
+            columns = {row[0] for row in con.execute("DESCRIBE pool.documents").fetchall()}
+        return FEATURES | {n: f for n, f in MODEL_FEATURES.items() if n in columns}
 
     def domain_table(self) -> pd.DataFrame:
         """One row per domain, sorted by name.
 
         Columns: domain, documents, bytes, tokens, weight (share of the pool's tokens), exact_duplicates,
-        near_duplicates, their fractions of the documents, median_bytes, and median_<feature> for each of
-        `STATE_FEATURES`.
+        near_duplicates, their fractions of the documents, language and language_fraction (the most
+        frequent one), and medians of bytes, tokens and compression_ratio.
         """
         with self.connect() as con:
             table = con.execute("SELECT * FROM domains ORDER BY domain").df()
@@ -134,145 +193,113 @@ class Snapshot:
         table.insert(4, "weight", [weights[d] for d in table["domain"]])
         return table
 
-    def skipped(self, limit: int = 100) -> pd.DataFrame:
-        """The first lines that could not be used: columns domain, file, line, reason."""
-        with self.connect() as con:
-            return con.execute(
-                "SELECT domain, file, line, reason FROM skipped ORDER BY ALL LIMIT ?", [limit]
-            ).df()
-
-    def histogram(self, feature: str, bins: int = 40) -> pd.DataFrame:
-        """How a feature is distributed in each domain, over bins that all domains share.
-
-        The bins cover the middle 99 % of the pool; the few documents beyond are counted in the outermost
-        bins, so the counts of a domain add up to its documents.
-
-        Args:
-            feature: one of `FEATURES`.
-            bins: number of bins.
-
-        Returns:
-            Columns domain, lower, upper, documents; `bins` rows per domain, empty bins included.
-
-        Raises:
-            CausalMixError: no such feature, or no bin.
-        """
-        _check_feature(feature)
-        if bins < 1:
-            raise CausalMixError(f"A histogram needs at least one bin, not {bins}.")
-        log = FEATURES[feature].scale == "log"
-        with self.connect() as con:
-            low, high = _one_row(
-                con, f"SELECT quantile_cont({feature}, 0.005), quantile_cont({feature}, 0.995) FROM documents"
-            )
-            # Counts may be zero, where a logarithm has no value.
-            shape = (lambda v: np.log(np.maximum(v, 0.5))) if log else (lambda v: np.asarray(v, float))
-            start, stop = float(shape(low)), float(shape(high))
-            if stop <= start:
-                start, stop = start - 0.5, stop + 0.5
-            column = f"ln(greatest({feature}, 0.5))" if log else feature
-            counts = con.execute(
-                f"SELECT domain, least(greatest(floor(({column} - ?) / ?), 0), ?)::INT AS bin, "
-                "count(*) AS documents FROM documents GROUP BY ALL",
-                [start, (stop - start) / bins, bins - 1],
-            ).df()
-        edges = np.linspace(start, stop, bins + 1)
-        edges = np.exp(edges) if log else edges
-        grid = pd.DataFrame(
-            {
-                "domain": np.repeat(self.domains, bins),
-                "bin": np.tile(np.arange(bins), len(self.domains)),
-                "lower": np.tile(edges[:-1], len(self.domains)),
-                "upper": np.tile(edges[1:], len(self.domains)),
-            }
-        )
-        table = grid.merge(counts, how="left", on=["domain", "bin"])
-        table["documents"] = table["documents"].fillna(0).astype("int64")
-        return table[["domain", "lower", "upper", "documents"]]
-
-    def sample_documents(
-        self, domain: str, n: int, seed: int = 0, order: SampleOrder = "random"
-    ) -> pd.DataFrame:
-        """At most `n` documents of a domain, to look at.
-
-        Args:
-            domain: domain name.
-            n: how many; fewer come back when the domain is smaller.
-            seed: for `order="random"`: the same seed gives the same documents.
-            order: which documents; `most_redundant` are those that compress best.
-
-        Returns:
-            Columns document, origin, text, split, cluster, exact_duplicate, near_duplicate and every
-            feature, in the order asked for.
-
-        Raises:
-            CausalMixError: no such domain, or `n` is negative.
-        """
-        size = self._manifest_of(domain).documents
-        if n < 0:
-            raise CausalMixError(f"Cannot show {n} documents.")
-        if order == "random":
-            chosen = np.random.default_rng(seed).permutation(size)[:n].tolist()
-        else:
-            with self.connect() as con:
-                rows = con.execute(
-                    f"SELECT document FROM documents WHERE domain = ? ORDER BY {_SAMPLE_SQL[order]} LIMIT ?",
-                    [domain, n],
-                ).fetchall()
-            chosen = [row[0] for row in rows]
-        columns = (
-            "document", "origin", "text", "split", "cluster", "exact_duplicate", "near_duplicate", *FEATURES,
-        )  # fmt: skip
-        table = self._read(domain, columns, np.sort(np.array(chosen, np.int64)))
-        sample: pd.DataFrame = table.set_index("document").loc[chosen].reset_index()
-        return sample
-
-    def texts(self, domain: str, split: Split) -> pd.DataFrame:
+    def texts(self, domain: str, split: Split, features: Sequence[str] = STATE_FEATURES) -> pd.DataFrame:
         """The documents of one part of a domain, in order.
 
         Returns:
-            Columns document, text, tokens and `STATE_FEATURES`.
+            Columns document, text, bytes and `features`.
 
         Raises:
-            CausalMixError: no such domain.
+            CausalMixError: no such domain, or a feature that was not measured on this snapshot.
         """
-        self._manifest_of(domain)
+        self._check_domain(domain)
+        self.check_features(features)
+        wanted = dict.fromkeys(["document", "bytes", *features])
         with self.connect() as con:
-            rows = con.execute(
-                "SELECT document FROM documents WHERE domain = ? AND split = ? ORDER BY document",
+            frame = con.execute(
+                f"SELECT {', '.join(wanted)} FROM pool.documents WHERE domain = ? AND split = ? "
+                "ORDER BY document",
                 [domain, split],
-            ).fetchnumpy()
-        return self._read(
-            domain, ("document", "text", "tokens", *STATE_FEATURES), np.asarray(rows["document"])
-        )
+            ).df()
+        texts = self.read_documents(domain, ("text",), frame["document"].to_numpy(np.int64))
+        frame.insert(1, "text", texts["text"])
+        return frame
 
-    def state(self, document_weights: Mapping[str, ArrayLike] | None = None) -> dict[str, float]:
-        """The pool state: means of `STATE_FEATURES` over all training documents, weighted by tokens.
+    def state(
+        self,
+        features: Sequence[str] = STATE_FEATURES,
+        document_weights: Mapping[str, ArrayLike] | None = None,
+    ) -> dict[str, float]:
+        """The pool state: means of features over all training documents, weighted by their bytes.
 
         Args:
+            features: which features make up the state.
             document_weights: for the state of a pool that has shifted: for each domain a non-negative
                 weight per training document, in the order of `texts(domain, "train")`, by which its
-                tokens are multiplied.
+                bytes are multiplied.
 
         Returns:
-            `state/<feature>` -> mean.
+            `state/<feature>` -> mean; documents on which a feature has no value do not count for it.
 
         Raises:
-            CausalMixError: the weights do not fit the training documents.
+            CausalMixError: the weights do not fit the training documents, or a feature was not measured.
         """
         from causalmix_core.probes.runs import STATE
 
+        self.check_features(features)
         with self.connect() as con:
             frame = con.execute(
-                f"SELECT domain, tokens::DOUBLE AS tokens, {', '.join(STATE_FEATURES)} FROM documents "
+                f"SELECT domain, (bytes + 1)::DOUBLE AS size, {', '.join(features)} FROM pool.documents "
                 "WHERE split = 'train' ORDER BY domain, document"
             ).df()
-        weights = frame["tokens"].to_numpy(float)
+        weights = frame["size"].to_numpy(float)
         if document_weights is not None:
             weights = weights * self._stack_weights(frame, document_weights)
-        values = frame[list(STATE_FEATURES)].to_numpy(float)
-        means = weights @ values / weights.sum()
-        return {STATE + f: float(m) for f, m in zip(STATE_FEATURES, means, strict=True)}
+        state = {}
+        for feature in features:
+            values = frame[feature].to_numpy(float)
+            known = np.isfinite(values)
+            state[STATE + feature] = float(np.average(values[known], weights=weights[known]))
+        return state
+
+    def check_features(self, features: Sequence[str]) -> None:
+        """Refuse features that are no numbers or were not measured on this snapshot.
+
+        Raises:
+            CausalMixError: names the feature and what can be done.
+        """
+        known = FEATURES if set(features) <= set(FEATURES) else self.features()
+        for name in features:
+            if name not in known and name in MODEL_FEATURES:
+                raise CausalMixError(
+                    f"The feature {name} was not measured on snapshot {self.id}. Measure it on the corpus "
+                    "page or with `causalmix measure`."
+                )
+            if name not in known or known[name].kind != "number":
+                numbers = ", ".join(n for n, f in known.items() if f.kind == "number")
+                raise CausalMixError(f"There is no numeric feature {name!r}. Choose from: {numbers}.")
+
+    def read_documents(self, domain: str, columns: Sequence[str], rows: NDArray[np.int64]) -> pd.DataFrame:
+        """Some documents of a domain, from its Parquet file.
+
+        Args:
+            domain: domain name.
+            columns: columns of the file, such as text, origin, sha256 or a feature.
+            rows: numbers of the documents, ascending.
+
+        Raises:
+            CausalMixError: no such domain, or the file is damaged.
+        """
+        frame: pd.DataFrame = pa.concat_tables(self.document_groups(domain, columns, rows)).to_pandas()
+        return frame
+
+    def document_groups(
+        self, domain: str, columns: Sequence[str], rows: NDArray[np.int64]
+    ) -> Iterator[pa.Table]:
+        """As `read_documents`, a row group at a time after an empty table; the others are not read."""
+        file = self.documents_file(domain)
+        start = 0
+        try:
+            with pq.ParquetFile(file) as source:
+                yield source.schema_arrow.empty_table().select(columns)
+                for group in range(source.num_row_groups):
+                    stop = start + source.metadata.row_group(group).num_rows
+                    own = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+                    if len(own):
+                        yield source.read_row_group(group, columns=list(columns)).select(columns).take(own)
+                    start = stop
+        except (OSError, pa.ArrowException) as error:
+            raise CausalMixError(_damaged(self.root, f"{DOCUMENTS_FOLDER}/{file.name}")) from error
 
     def _stack_weights(
         self, frame: pd.DataFrame, document_weights: Mapping[str, ArrayLike]
@@ -296,30 +323,11 @@ class Snapshot:
             raise CausalMixError("The document weights are all zero; give at least one document some weight.")
         return stacked
 
-    def _manifest_of(self, domain: str) -> DomainManifest:
+    def _check_domain(self, domain: str) -> None:
         if domain not in self.manifest.domains:
             raise CausalMixError(
                 f"Snapshot {self.id} has no domain {domain!r}. It has: {', '.join(self.domains)}."
             )
-        return self.manifest.domains[domain]
-
-    def _read(self, domain: str, columns: tuple[str, ...], rows: NDArray[np.int64]) -> pd.DataFrame:
-        """Rows of a domain's file, ascending; document i is row i. Row groups without one are not read."""
-        file = self.root / DOCUMENTS_FOLDER / f"{domain}.parquet"
-        tables, start = [], 0
-        try:
-            with pq.ParquetFile(file) as source:
-                tables.append(source.schema_arrow.empty_table().select(columns))
-                for group in range(source.num_row_groups):
-                    stop = start + source.metadata.row_group(group).num_rows
-                    own = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-                    if len(own):
-                        tables.append(source.read_row_group(group, columns=columns).select(columns).take(own))
-                    start = stop
-        except (OSError, pa.ArrowException) as error:
-            raise CausalMixError(_damaged(self.root, f"{DOCUMENTS_FOLDER}/{file.name}")) from error
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-        return frame
 
 
 def open_snapshot(workspace: Workspace, snapshot_id: str | None = None) -> Snapshot:
@@ -330,7 +338,7 @@ def open_snapshot(workspace: Workspace, snapshot_id: str | None = None) -> Snaps
         snapshot_id: which one; the current one by default.
 
     Raises:
-        CausalMixError: there is none yet, no such one, or it is damaged.
+        CausalMixError: there is none yet, no such one, it is damaged, or an earlier version made it.
     """
     if snapshot_id is None:
         current = workspace.snapshots / CURRENT_NAME
@@ -344,23 +352,45 @@ def open_snapshot(workspace: Workspace, snapshot_id: str | None = None) -> Snaps
     if not _ID.fullmatch(snapshot_id) or not root.is_dir():
         raise CausalMixError(f"There is no snapshot {snapshot_id!r} in {workspace.snapshots}. Ingest again.")
     try:
-        manifest = SnapshotManifest.model_validate_json((root / MANIFEST_NAME).read_bytes())
+        raw = (root / MANIFEST_NAME).read_bytes()
+        written = _FORMAT.search(raw)
+        if written and int(written.group(1)) != SNAPSHOT_FORMAT:
+            raise CausalMixError(
+                f"The snapshot {snapshot_id} was made by another version of CausalMix. Ingest again."
+            )
+        manifest = SnapshotManifest.model_validate_json(raw)
     except (OSError, ValidationError) as error:
         raise CausalMixError(_damaged(root, MANIFEST_NAME)) from error
     return Snapshot(snapshot_id, root, manifest)
+
+
+def list_snapshots(workspace: Workspace) -> list[Snapshot]:
+    """All snapshots that can be opened, newest first."""
+    found = []
+    for folder in workspace.snapshots.iterdir():
+        if _ID.fullmatch(folder.name):
+            try:
+                found.append(open_snapshot(workspace, folder.name))
+            except CausalMixError:
+                continue  # named when somebody opens it
+    return sorted(found, key=lambda s: s.manifest.created_at, reverse=True)
+
+
+def use_snapshot(workspace: Workspace, snapshot_id: str) -> Snapshot:
+    """Make a snapshot the current one: that which probes train on and pages show.
+
+    Raises:
+        CausalMixError: no such snapshot, or it is damaged.
+    """
+    snapshot = open_snapshot(workspace, snapshot_id)
+    write_atomic(workspace.snapshots / CURRENT_NAME, snapshot_id + "\n")
+    return snapshot
 
 
 def _damaged(root: Path, part: str) -> str:
     return f"The snapshot {root.name} is damaged: {part} cannot be read. Delete {root} and ingest again."
 
 
-def _check_feature(feature: str) -> None:
-    if feature not in FEATURES:
-        raise CausalMixError(f"There is no feature {feature!r}. Choose one of: {', '.join(FEATURES)}.")
-
-
-def _one_row(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
-    row = con.execute(sql).fetchone()
-    if row is None:
-        raise AssertionError("an aggregate without groups gives one row")
-    return row
+def _quoted(value: str) -> str:
+    """A string as an SQL literal."""
+    return "'" + value.replace("'", "''") + "'"

@@ -17,7 +17,7 @@ WEIGHT_UNITS = 1_000_000
 _HEADER = """\
 # A CausalMix data mixture. `weight` is the part of the training tokens that comes from a domain (the
 # weights sum to 1), `train_tokens` that part of `token_budget`, `pool_tokens` what the pool holds
-# (byte-level tokens) and `epochs` how often it is then read.
+# (by the workspace's tokenizer) and `epochs` how often it is then read.
 """
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.simplex import Mixture, check_mixture, proportional
 from causalmix_core.proxy.spec import PRESETS, ProxySpec
+from causalmix_core.workspace import DEFAULT_STATE_FEATURES
 
 
 class SwarmSpec(BaseModel):
@@ -38,6 +39,8 @@ class SwarmSpec(BaseModel):
     """Spread of the random tilts that vary the pool state; 0 keeps the state fixed."""
     heldout_windows: int = Field(default=64, ge=8, le=4096)
     """Held-out sequences per domain that every probe is measured on."""
+    state_features: tuple[str, ...] = DEFAULT_STATE_FEATURES
+    """The features that make up the pool state and that tilts act on."""
 
     @model_validator(mode="after")
     def _range(self) -> SwarmSpec:
@@ -56,7 +59,7 @@ class Probe(BaseModel):
     tilt: dict[str, float]
 
 
-def design_swarm(swarm: SwarmSpec, tokens: Mapping[str, float], features: tuple[str, ...]) -> list[Probe]:
+def design_swarm(swarm: SwarmSpec, tokens: Mapping[str, float]) -> list[Probe]:
     """Draw the probes of a swarm.
 
     The draw of a probe depends on the seed and its number alone, so a larger swarm with the same seed
@@ -65,7 +68,6 @@ def design_swarm(swarm: SwarmSpec, tokens: Mapping[str, float], features: tuple[
     Args:
         swarm: what to draw.
         tokens: tokens by domain (`Snapshot.tokens`).
-        features: names of the pool-state features that tilts act on.
 
     Returns:
         `swarm.probes` probes; every weight is at least `minimum_weight`.
@@ -94,12 +96,12 @@ def design_swarm(swarm: SwarmSpec, tokens: Mapping[str, float], features: tuple[
         strength = np.exp(rng.uniform(np.log(low), np.log(high)))
         drawn = rng.dirichlet(base / base.sum() * strength * count)
         weights = swarm.minimum_weight + (1 - count * swarm.minimum_weight) * drawn
-        tilts = swarm.tilt * rng.uniform(-1.5, 1.5, size=len(features))
+        tilts = swarm.tilt * rng.uniform(-1.5, 1.5, size=len(swarm.state_features))
         probes.append(
             Probe(
                 number=number,
                 mixture=dict(zip(domains, (weights / weights.sum()).tolist(), strict=True)),
-                tilt=dict(zip(features, tilts.tolist(), strict=True)),
+                tilt=dict(zip(swarm.state_features, tilts.tolist(), strict=True)),
             )
         )
     return probes

@@ -33,7 +33,8 @@ class RunTable:
         domains: domain names, sorted; column `weight/<domain>` holds the weight.
         states: pool-state columns (`state/<feature>`), sorted; may be empty.
         outcomes: outcome columns (`loss/<domain>`), sorted; lower is better.
-        left_out: finished probes that were not read: another proxy trained them, or they repeat one.
+        left_out: finished probes that were not read: another proxy trained them, other features made up
+            their pool state, or they repeat one.
     """
 
     frame: pd.DataFrame
@@ -135,14 +136,17 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
 
 
 def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The probes of the proxy that finished last, each once.
+    """The probes of the proxy that finished last, with the same state features, each once.
 
     Losses of proxies of another size or another number of tokens are on another level and would read
     as effects. A swarm launched twice with the same seed trains the same probes again: counting them
     twice would narrow intervals without having learnt anything.
     """
     if "proxy" in frame and "finished_at" in frame:
-        newest = frame.sort_values("finished_at")["proxy"].iloc[-1]
-        frame = frame[frame["proxy"] == newest]
+        newest = frame.sort_values("finished_at").index[-1]
+        # Swarms that varied other features of the pool's state have nothing in its columns.
+        varied = frame[[c for c in frame.columns if c.startswith(STATE)]].notna()
+        same = (frame["proxy"] == frame.loc[newest, "proxy"]) & (varied == varied.loc[newest]).all(axis=1)
+        frame = frame[same].dropna(axis="columns", how="all")
     decides = [c for c in frame.columns if c == "seed" or c.startswith((WEIGHT, STATE))]
     return frame.drop_duplicates(decides) if "seed" in decides else frame

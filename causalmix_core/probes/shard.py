@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from causalmix_core import __version__
-from causalmix_core.corpus import STATE_FEATURES, Snapshot
+from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.design import Probe, SwarmSpec
 from causalmix_core.probes.runs import LOSS, STATE, WEIGHT
@@ -24,12 +24,15 @@ def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
     """Read a snapshot as tokens for the swarm's proxy.
 
     Raises:
-        CausalMixError: a domain has fewer training or held-out tokens than one sequence.
+        CausalMixError: a domain has fewer training or held-out tokens than one sequence, or a state
+            feature was not measured on the snapshot.
     """
     length = swarm.proxy.sequence_length
     train, heldout = {}, {}
     for domain in snapshot.domains:
-        train[domain] = DomainTokens.from_frame(snapshot.texts(domain, "train"), STATE_FEATURES)
+        train[domain] = DomainTokens.from_frame(
+            snapshot.texts(domain, "train", swarm.state_features), swarm.state_features
+        )
         if len(train[domain].tokens) < length:
             raise CausalMixError(
                 f"Domain {domain} has {len(train[domain].tokens)} training tokens, fewer than one "
@@ -41,7 +44,7 @@ def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
             )
         except CausalMixError as error:
             raise CausalMixError(f"Domain {domain}: {error}") from error
-    return TokenPool(train, heldout, STATE_FEATURES, swarm.seed)
+    return TokenPool(train, heldout, swarm.state_features, swarm.seed)
 
 
 def run_shard(

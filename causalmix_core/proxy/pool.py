@@ -36,7 +36,8 @@ class DomainTokens:
     Attributes:
         tokens: all documents one after another, uint16, shape (total,).
         starts: where each document begins, and the total: shape (documents + 1,).
-        features: pool-state features per document, shape (documents, p), as they are.
+        features: pool-state features per document, shape (documents, p), as they are; NaN where a document
+            has no value.
     """
 
     tokens: np.ndarray
@@ -95,18 +96,17 @@ class TokenPool:
         slope = np.array([tilt.get(f, 0.0) for f in self.feature_names])
         order: dict[str, np.ndarray] = {}
         total = np.zeros(len(self.feature_names))
-        weight = 0.0
+        weight = np.zeros(len(self.feature_names))
         for number, (domain, docs) in enumerate(sorted(self.train.items())):
             rng = np.random.default_rng([self.seed, number])
             luck, reading = rng.gumbel(size=len(docs.lengths)), rng.random(len(docs.lengths))
-            spread = docs.features.std(axis=0)
-            z = (docs.features - docs.features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-            ranked = np.argsort(-(z @ slope + luck), kind="stable")
+            ranked = np.argsort(-(_standardised(docs.features) @ slope + luck), kind="stable")
             reached = np.cumsum(docs.lengths[ranked])
             kept = ranked[: 1 + int(np.searchsorted(reached, KEPT * reached[-1]))]
             order[domain] = kept[np.argsort(reading[kept], kind="stable")]
-            total += docs.lengths[kept] @ docs.features[kept]
-            weight += float(docs.lengths[kept].sum())
+            known = np.isfinite(docs.features[kept])
+            total += docs.lengths[kept] @ np.where(known, docs.features[kept], 0.0)
+            weight += docs.lengths[kept] @ known
         return SubPool(order, dict(zip(self.feature_names, (total / weight).tolist(), strict=True)))
 
     def sequences(
@@ -130,6 +130,16 @@ class TokenPool:
                 stream = _stream(self.train[domain], sub_pool.order[domain], len(rows) * length)
                 out[rows] = stream.reshape(len(rows), length)
         return out
+
+
+def _standardised(features: np.ndarray) -> np.ndarray:
+    """Columns with mean 0 and variance 1 over the documents that have a value; 0 for those that have none."""
+    known = np.isfinite(features)
+    count = np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, features - np.where(known, features, 0.0).sum(axis=0) / count, 0.0)
+    spread = np.sqrt((centred**2).sum(axis=0) / count)
+    standardised: np.ndarray = centred / np.where(spread > 0, spread, 1.0)
+    return standardised
 
 
 def _stream(docs: DomainTokens, order: np.ndarray, needed: int) -> np.ndarray:

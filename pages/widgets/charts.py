@@ -8,12 +8,37 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from plotly.subplots import make_subplots
 
 from pages.widgets.shell import is_dark
 
-LIGHT = ("#0e6a8a", "#cc7200", "#7b2811", "#9b74d9", "#4e9e82", "#9f5021", "#1b3f97", "#59284f")
-DARK = ("#4fb3d4", "#b5b124", "#c37c77", "#5782e0", "#d6d690", "#48711e", "#995189", "#88e0f7")
+LIGHT = (
+    "#0e6a8a",
+    "#cc7200",
+    "#7b2811",
+    "#9b74d9",
+    "#4e9e82",
+    "#9f5021",
+    "#1b3f97",
+    "#59284f",
+    "#5c7a1e",
+    "#b8457f",
+    "#4a6577",
+    "#8a7a00",
+)
+DARK = (
+    "#4fb3d4",
+    "#b5b124",
+    "#c37c77",
+    "#5782e0",
+    "#d6d690",
+    "#48711e",
+    "#995189",
+    "#88e0f7",
+    "#8fd19e",
+    "#e39ad0",
+    "#8ea3b0",
+    "#e8b04a",
+)
 
 
 def palette(names: Sequence[str]) -> dict[str, str]:
@@ -37,53 +62,28 @@ def better_worse() -> tuple[str, str]:
     return ("#5fcfa6", "#f59a73") if is_dark() else ("#0a6b4f", "#b03a10")
 
 
-def show(figure: go.Figure, key: str, height: int) -> None:
-    """Draw a figure across the page with small margins and no tool bar."""
-    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 28, "b": 8})
-    st.plotly_chart(figure, key=key, config={"displayModeBar": False})
-
-
-def distributions(histogram: pd.DataFrame, label: str, log: bool) -> go.Figure:
-    """Small multiples: how one feature is distributed in each domain, as a share of its documents.
+def show(
+    figure: go.Figure, key: str, height: int, brush: bool = False, top: int = 28
+) -> list[dict[str, list[float]]]:
+    """Draw a figure across the page with small margins and no tool bar.
 
     Args:
-        histogram: columns domain, lower, upper, documents (`Snapshot.histogram`).
-        label: of the horizontal axis.
-        log: whether the bins are spaced by ratio.
+        figure: what to draw.
+        key: of the element.
+        height: in pixels.
+        brush: whether a box can be dragged on it, which reruns the page.
+        top: margin above, in pixels.
+
+    Returns:
+        The boxes that were dragged, each with the ends of its sides `x` and `y`; none without `brush`.
     """
-    domains = sorted(histogram["domain"].unique())
-    colours = palette(domains)
-    figure = make_subplots(
-        rows=-(-len(domains) // 3),
-        cols=min(3, len(domains)),
-        shared_xaxes="all",
-        shared_yaxes="all",
-        subplot_titles=domains,
-        vertical_spacing=0.14,
-        horizontal_spacing=0.04,
-    )
-    for i, domain in enumerate(domains):
-        part = histogram[histogram["domain"] == domain]
-        middle = np.sqrt(part["lower"] * part["upper"]) if log else (part["lower"] + part["upper"]) / 2
-        percent = 100 * part["documents"] / max(1, part["documents"].sum())
-        figure.add_scatter(
-            x=middle,
-            y=percent,
-            mode="lines",
-            line={"shape": "hvh", "width": 1.5, "color": colours[domain]},
-            fill="tozeroy",
-            row=i // 3 + 1,
-            col=i % 3 + 1,
-            showlegend=False,
-            customdata=part[["lower", "upper", "documents"]],
-            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}<br>"
-            "%{customdata[2]:,} documents (%{y:.1f}%)<extra>" + domain + "</extra>",
-        )
-    rows = -(-len(domains) // 3)
-    figure.update_xaxes(type="log" if log else "linear", nticks=6, showgrid=False)
-    figure.update_xaxes(title_text=label, row=rows)
-    figure.update_yaxes(rangemode="tozero", nticks=4, ticksuffix="%")
-    return figure
+    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": top, "b": 8})
+    config = {"displayModeBar": False}
+    if not brush:
+        st.plotly_chart(figure, key=key, config=config)
+        return []
+    event = st.plotly_chart(figure, key=key, config=config, on_select="rerun", selection_mode="box")
+    return [{"x": list(box["x"]), "y": list(box["y"])} for box in event["selection"]["box"]]
 
 
 CURVE_POINTS = 40

@@ -211,6 +211,15 @@ def choose_estimator() -> EstimatorName:
     )
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words of two units at most."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def title(name: str, lead: str) -> None:
     """A page's heading and what it is for, in one sentence."""
     st.title(name, anchor=False)

@@ -5,12 +5,18 @@ import hashlib
 import numpy as np
 import pytest
 
-from causalmix_core.corpus.near_duplicates import Clusters, find_clusters, minhash
+from causalmix_core.corpus.near_duplicates import (
+    Clusters,
+    SignatureArray,
+    SignatureFile,
+    find_clusters,
+    minhash,
+)
 
 
 def clusters_of(texts: list[str]) -> Clusters:
     digests = np.frombuffer(b"".join(hashlib.sha256(t.encode()).digest() for t in texts), np.uint8)
-    return find_clusters(digests.reshape(-1, 32), minhash(texts))
+    return find_clusters(digests.reshape(-1, 32), SignatureArray(minhash(texts)))
 
 
 def words(n: int, seed: int) -> list[str]:
@@ -85,5 +91,23 @@ def test_grouping_does_not_depend_on_the_order_and_repeats():
 
 
 def test_an_empty_pool_has_no_clusters():
-    found = find_clusters(np.empty((0, 32), np.uint8), minhash([]))
+    found = find_clusters(np.empty((0, 32), np.uint8), SignatureArray(minhash([])))
     assert found.cluster.shape == (0,)
+
+
+def test_signatures_on_disk_give_the_same_clusters(tmp_path):
+    texts = [" ".join(similar_pair(4, seed)[side]) for seed in range(20) for side in (0, 1)]
+    digests = np.frombuffer(b"".join(hashlib.sha256(t.encode()).digest() for t in texts), np.uint8)
+    signatures = minhash(texts)
+    signatures.tofile(tmp_path / "signatures.bin")
+    stored = SignatureFile(tmp_path / "signatures.bin", len(texts))
+    found = find_clusters(digests.reshape(-1, 32), stored)
+    np.testing.assert_array_equal(found.cluster, clusters_of(texts).cluster)
+    assert found.near_duplicate.sum() == 20
+
+
+def test_clusters_can_be_numbered_anew():
+    found = Clusters.from_keys(np.array([7, 3, 7, 5]), np.array([9, 1, 9, 1]))
+    assert found.cluster.tolist() == [0, 1, 0, 1]
+    assert found.exact_duplicate.tolist() == [False, False, True, False]
+    assert found.near_duplicate.tolist() == [False, False, True, True]

@@ -2,10 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from causalmix_core.corpus import FEATURES, STATE_FEATURES, Snapshot, ingest, open_snapshot
+from causalmix_core.corpus import (
+    RULES,
+    STATE_FEATURES,
+    Snapshot,
+    ingest,
+    list_snapshots,
+    open_snapshot,
+    use_snapshot,
+)
 from causalmix_core.errors import CausalMixError
+from causalmix_core.workspace import Workspace
 
 
 @pytest.fixture
@@ -39,88 +49,75 @@ def test_the_domain_table_agrees_with_the_documents(snapshot):
         assert row["weight"] == pytest.approx(snapshot.weights_by_size()[domain])
         assert row["near_duplicate_fraction"] == own["near_duplicate"].mean()
         assert row["exact_duplicate_fraction"] == row["exact_duplicates"] / len(own)
-        for feature in ("bytes", *STATE_FEATURES):
+        for feature in ("bytes", "tokens", "compression_ratio"):
             assert row[f"median_{feature}"] == pytest.approx(own[feature].median())
+        assert row["language_fraction"] == (own["language"] == row["language"]).mean()
 
 
-@pytest.mark.parametrize("feature", FEATURES)
-def test_histograms_share_bins_and_count_every_document(snapshot, feature):
-    table = snapshot.histogram(feature, bins=12)
-    assert list(table.columns) == ["domain", "lower", "upper", "documents"]
-    sizes = table.groupby("domain")["documents"].sum().to_dict()
-    assert sizes == {d: m.documents for d, m in snapshot.manifest.domains.items()}
-    edges = [own[["lower", "upper"]].to_numpy() for _, own in table.groupby("domain")]
-    assert all(len(e) == 12 for e in edges)
-    for other in edges[1:]:
-        np.testing.assert_array_equal(edges[0], other)
-    np.testing.assert_allclose(edges[0][1:, 0], edges[0][:-1, 1])
-    widths = np.log(edges[0]) if FEATURES[feature].scale == "log" else edges[0]
-    steps = widths[:, 1] - widths[:, 0]
-    assert (steps > 0).all()
-    np.testing.assert_allclose(steps, steps[0])
+def test_documents_are_read_by_number(snapshot):
+    found = snapshot.read_documents("web", ("text", "bytes"), np.array([3, 17, 58]))
+    assert list(found.columns) == ["text", "bytes"]
+    assert found["bytes"].tolist() == [len(t.encode()) for t in found["text"]]
+    assert found["text"].tolist() == [snapshot_text(snapshot, "web", i) for i in (3, 17, 58)]
+    assert snapshot.read_documents("web", ("text",), np.array([], np.int64)).empty
 
 
-def test_a_histogram_counts_where_numpy_would(snapshot):
-    table = snapshot.histogram("alpha_ratio", bins=8)
+def snapshot_text(snapshot: Snapshot, domain: str, document: int) -> str:
+    return pq.read_table(snapshot.documents_file(domain))["text"][document].as_py()
+
+
+def test_rules_are_columns_of_the_documents(snapshot):
     with snapshot.connect() as con:
-        values = con.execute("SELECT alpha_ratio FROM documents WHERE domain = 'web'").fetchnumpy()[
-            "alpha_ratio"
-        ]
-    own = table[table["domain"] == "web"]
-    edges = [*own["lower"], own["upper"].iloc[-1]]
-    inside = np.clip(values, edges[0], edges[-1])
-    assert abs(own["documents"].to_numpy() - np.histogram(inside, edges)[0]).sum() <= 2  # a value on an edge
+        columns = {r[0]: r[1] for r in con.execute("DESCRIBE documents").fetchall()}
+        assert {n: columns[n] for n in RULES} == dict.fromkeys(RULES, "BOOLEAN")
+        broken = con.execute("SELECT domain, document FROM documents WHERE gopher_short_doc").fetchall()
+        assert ("odd", 0) in broken
+        tables = {r[0] for r in con.execute("SHOW TABLES").fetchall()}
+    assert tables == {"documents", "domains", "files", "skipped", "ngrams"}
 
 
-def test_a_feature_that_never_varies_has_a_histogram(pool):
-    workspace = pool(a=["abcd", "efgh", "ijkl"])
-    ingest(workspace)
-    table = open_snapshot(workspace).histogram("bytes", bins=5)
-    assert table["documents"].sum() == 3
-    assert (table["lower"] < table["upper"]).all()
+def test_the_current_snapshot_can_be_chosen(pool, prose, tmp_path):
+    workspace = pool(web=prose(20, 1))
+    first = ingest(workspace).snapshot
+    with (tmp_path / "texts/web.jsonl").open("a") as out:
+        out.write('{"text": "more"}\n')
+    second = ingest(workspace).snapshot
+    assert [s.id for s in list_snapshots(workspace)] == [second, first]
+    assert use_snapshot(workspace, first).id == open_snapshot(workspace).id == first
+    with pytest.raises(CausalMixError, match="no snapshot"):
+        use_snapshot(workspace, "0" * 12)
 
 
-def test_samples_come_in_the_order_asked_for(snapshot):
-    longest = snapshot.sample_documents("code", 5, order="longest")
-    assert longest["text"].iloc[0].startswith("spam spam")
-    assert longest["bytes"].is_monotonic_decreasing
-    assert snapshot.sample_documents("code", 5, order="shortest")["bytes"].is_monotonic_increasing
-    redundant = snapshot.sample_documents("code", 3, order="most_redundant")
-    assert redundant["text"].iloc[0].startswith("spam spam")
-    assert redundant["compression_ratio"].is_monotonic_increasing
-    assert set(FEATURES) <= set(redundant.columns)
-
-
-def test_a_random_sample_repeats_with_its_seed(snapshot):
-    one = snapshot.sample_documents("web", 10, seed=3)
-    assert one.equals(snapshot.sample_documents("web", 10, seed=3))
-    assert one["document"].tolist() != snapshot.sample_documents("web", 10, seed=4)["document"].tolist()
-    assert sorted(snapshot.sample_documents("web", 1000)["document"]) == list(range(60))
-    assert snapshot.sample_documents("web", 0).empty
+def test_a_snapshot_of_another_version_says_ingest_again(snapshot):
+    manifest = snapshot.root / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(CausalMixError, match="another version of CausalMix"):
+        open_snapshot(Workspace(snapshot.root.parent.parent), snapshot.id)
 
 
 def test_texts_divide_a_domain(snapshot, prose):
     train, held = snapshot.texts("web", "train"), snapshot.texts("web", "heldout")
-    assert list(train.columns) == ["document", "text", "tokens", *STATE_FEATURES]
+    assert list(train.columns) == ["document", "text", "bytes", *STATE_FEATURES]
     together = pd.concat([train, held]).sort_values("document")
     assert together["text"].tolist() == prose(60, 1)
     assert train["document"].is_monotonic_increasing
-    assert held["tokens"].sum() == snapshot.manifest.domains["web"].heldout_tokens
+    assert held["bytes"].sum() + len(held) == snapshot.manifest.domains["web"].heldout_tokens
 
 
 def test_the_pool_state_is_the_token_weighted_mean_over_training(snapshot):
     frames = {d: snapshot.texts(d, "train") for d in snapshot.domains}
-    tokens = np.concatenate([f["tokens"] for f in frames.values()]).astype(float)
+    tokens = np.concatenate([f["bytes"] + 1 for f in frames.values()]).astype(float)
     state = snapshot.state()
     assert list(state) == [f"state/{f}" for f in STATE_FEATURES]
     for feature in STATE_FEATURES:
         values = np.concatenate([f[feature] for f in frames.values()])
         assert state[f"state/{feature}"] == pytest.approx(np.average(values, weights=tokens))
     weights = {d: np.ones(len(f)) for d, f in frames.items()}
-    assert snapshot.state(weights) == pytest.approx(state)
+    assert snapshot.state(document_weights=weights) == pytest.approx(state)
     only = {d: np.zeros(len(f)) for d, f in frames.items()}
     only["web"][3] = 0.5
-    assert snapshot.state(only)["state/log_bytes"] == pytest.approx(frames["web"]["log_bytes"][3])
+    state = snapshot.state(document_weights=only)
+    assert state["state/log_bytes"] == pytest.approx(frames["web"]["log_bytes"][3])
 
 
 def test_document_weights_that_do_not_fit_are_refused(snapshot):
@@ -134,25 +131,26 @@ def test_document_weights_that_do_not_fit_are_refused(snapshot):
         ({d: 0 * w for d, w in good.items()}, "all zero"),
     ):
         with pytest.raises(CausalMixError, match=message):
-            snapshot.state(bad)
+            snapshot.state(document_weights=bad)
 
 
 def test_unknown_names_are_refused(snapshot):
     with pytest.raises(CausalMixError, match=r"no domain 'books'.*code, odd, web"):
         snapshot.texts("books", "train")
     with pytest.raises(CausalMixError, match="no domain"):
-        snapshot.sample_documents("books", 1)
-    with pytest.raises(CausalMixError, match="no feature 'entropy'"):
-        snapshot.histogram("entropy")
-    with pytest.raises(CausalMixError, match="at least one bin"):
-        snapshot.histogram("bytes", bins=0)
+        snapshot.documents_file("books")
+    for wrong in ("entropy", "language", "domain"):
+        with pytest.raises(CausalMixError, match=f"no numeric feature '{wrong}'"):
+            snapshot.state([wrong])
+    with pytest.raises(CausalMixError, match="normalized_loss was not measured"):
+        snapshot.texts("web", "train", ["normalized_loss"])
 
 
 def test_a_published_snapshot_cannot_be_written(snapshot):
     import duckdb
 
     with snapshot.connect() as con, pytest.raises(duckdb.Error, match="read-only"):
-        con.execute("DELETE FROM documents")
+        con.execute("DELETE FROM pool.documents")
 
 
 def test_without_a_snapshot_the_message_says_ingest_first(pool, prose):
@@ -179,15 +177,3 @@ def test_a_damaged_snapshot_is_named(pool, prose):
         open_snapshot(workspace)
     with pytest.raises(CausalMixError, match="damaged"):
         ingest(workspace)
-
-
-def test_skipped_lines_are_listed_with_their_place(pool, prose):
-    workspace = pool(web=prose(20, 1))
-    source = workspace.resolve(workspace.config().domains["web"].path)
-    file = source if source.is_file() else next(source.glob("*.jsonl"))
-    with file.open("a") as out:
-        out.write("not json\n" + '{"other": 1}\n')
-    ingest(workspace)
-    listed = open_snapshot(workspace).skipped()
-    assert listed[["line", "reason"]].to_numpy().tolist() == [[21, "not_json"], [22, "no_text_field"]]
-    assert len(open_snapshot(workspace).skipped(limit=1)) == 1

@@ -196,7 +196,7 @@ def test_every_probe_is_a_complete_row(whole: tuple[Job, list[SwarmStatus]]) -> 
     assert {ProxySpec.model_validate_json(p) for p in rows["proxy"]} == {SWARM.proxy}
 
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-9)
-    planned = design_swarm(SWARM, snapshot.tokens(), STATE_FEATURES)
+    planned = design_swarm(SWARM, snapshot.tokens())
     np.testing.assert_allclose(weights, [[p.mixture[d] for d in DOMAINS] for p in planned])
     assert (states.nunique() == 6).all()
     assert np.isfinite(losses.to_numpy()).all()

@@ -11,6 +11,10 @@ from causalmix_core.probes import SwarmSpec, design_swarm
 FEATURES = ("x", "y")
 
 
+def swarm_of(**fields: object) -> SwarmSpec:
+    return SwarmSpec(state_features=FEATURES, **fields)
+
+
 @settings(max_examples=50)
 @given(
     st.dictionaries(st.sampled_from("abcdefghij"), st.integers(1, 10**9), min_size=2),
@@ -18,7 +22,7 @@ FEATURES = ("x", "y")
     st.floats(0, 0.09),
 )
 def test_every_probe_is_a_mixture_above_the_minimum(tokens: dict, seed: int, minimum: float) -> None:
-    for probe in design_swarm(SwarmSpec(probes=5, seed=seed, minimum_weight=minimum), tokens, FEATURES):
+    for probe in design_swarm(swarm_of(probes=5, seed=seed, minimum_weight=minimum), tokens):
         weights = np.array(list(probe.mixture.values()))
         assert list(probe.mixture) == sorted(tokens)
         assert weights.sum() == pytest.approx(1, abs=1e-12)
@@ -28,14 +32,14 @@ def test_every_probe_is_a_mixture_above_the_minimum(tokens: dict, seed: int, min
 
 def test_a_larger_swarm_begins_with_the_same_probes() -> None:
     tokens = {"a": 10, "b": 20, "c": 5}
-    small = design_swarm(SwarmSpec(probes=3), tokens, FEATURES)
-    assert design_swarm(SwarmSpec(probes=9), dict(reversed(tokens.items())), FEATURES)[:3] == small
-    assert design_swarm(SwarmSpec(probes=3, seed=1), tokens, FEATURES) != small
+    small = design_swarm(swarm_of(probes=3), tokens)
+    assert design_swarm(swarm_of(probes=9), dict(reversed(tokens.items())))[:3] == small
+    assert design_swarm(swarm_of(probes=3, seed=1), tokens) != small
 
 
 def test_mixtures_surround_the_reference_and_tilts_do_not_follow_them() -> None:
-    swarm = SwarmSpec(probes=400, reference={"a": 0.6, "b": 0.3, "c": 0.1}, temperature=1.0)
-    probes = design_swarm(swarm, {"a": 1, "b": 1, "c": 1}, FEATURES)
+    swarm = swarm_of(probes=400, reference={"a": 0.6, "b": 0.3, "c": 0.1}, temperature=1.0)
+    probes = design_swarm(swarm, {"a": 1, "b": 1, "c": 1})
     weights = np.array([list(p.mixture.values()) for p in probes])
     tilts = np.array([list(p.tilt.values()) for p in probes])
     assert weights.mean(axis=0) == pytest.approx([0.6, 0.3, 0.1], abs=0.05)
@@ -56,7 +60,7 @@ def test_mixtures_surround_the_reference_and_tilts_do_not_follow_them() -> None:
 )
 def test_impossible_designs_say_why(swarm: SwarmSpec, tokens: dict, words: str) -> None:
     with pytest.raises(CausalMixError, match=words):
-        design_swarm(swarm, tokens, FEATURES)
+        design_swarm(swarm, tokens)
 
 
 def test_a_range_the_wrong_way_round_is_refused() -> None:

@@ -79,6 +79,16 @@ def test_a_small_domain_repeats() -> None:
     assert (first[:period] == first[period : 2 * period]).all()
 
 
+def test_documents_without_a_value_neither_tilt_nor_count() -> None:
+    texts = pd.DataFrame({"text": ["x" * 9] * 40, "x": [float("nan")] * 10 + [1.0] * 15 + [3.0] * 15})
+    p = TokenPool({"a": DomainTokens.from_frame(texts, ("x",))}, {}, ("x",), 0)
+    kept = p.sub_pool({})
+    values = texts["x"][kept.order["a"]].dropna()
+    assert len(values) < len(kept.order["a"])
+    assert kept.state["x"] == pytest.approx(values.mean())
+    assert p.sub_pool({"x": 5.0}).state["x"] > kept.state["x"] + 0.5
+
+
 def test_heldout_windows_are_fixed_and_spread() -> None:
     frame = pd.DataFrame({"text": ["x" * 1000, "y" * 1000]})
     windows = heldout_windows(frame, 50, 10)

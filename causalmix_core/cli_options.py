@@ -1,0 +1,31 @@
+"""What every verb of the command line shares: options, who asks, and progress on a terminal."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", "-w", envvar="CAUSALMIX_WORKSPACE", help="The workspace folder."),
+]
+HERE = Path()
+
+
+def user() -> str:
+    """Who saves: the account that runs the command; a container may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def show_progress(fraction: float, what: str) -> None:
+    """One line that is rewritten on a terminal; nothing where output is read by a program."""
+    if sys.stderr.isatty():
+        end = "\n" if fraction >= 1 else ""
+        typer.echo(f"\r\033[K{fraction:4.0%} {what}{end}", err=True, nl=False)

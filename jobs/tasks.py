@@ -1,0 +1,278 @@
+"""Work on the corpus outside the page's process: reading sources, applying a filter, measuring with a model.
+
+A task is a job of one process (`python -m jobs task ...`). It shares a job's files (record.py), except that
+`task.json` says what is to be done and there are no shards: an ingest that was killed has published nothing
+and is begun again; a measurement goes on behind the documents that it has measured.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import traceback
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from causalmix_core.corpus import Filter, IngestReport, MeasureSpec
+from causalmix_core.errors import CausalMixError
+from causalmix_core.probes import LIVE, SwarmState
+from causalmix_core.workspace import Workspace, write_atomic
+from jobs.record import JobFolder, describe_invalid
+from jobs.status import life
+
+PROGRESS_SECONDS = 0.5
+"""Least time between two progress events of a task."""
+
+
+class IngestTask(BaseModel):
+    """Read the sources of the workspace into a snapshot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["ingest"] = "ingest"
+
+
+class FilterTask(BaseModel):
+    """Make a snapshot of the documents that a filter keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["filter"] = "filter"
+    snapshot: str
+    filter: Filter
+
+
+class MeasureTask(BaseModel):
+    """Measure model-based features on the documents of a snapshot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["measure"] = "measure"
+    snapshot: str
+    spec: MeasureSpec
+
+
+Task = IngestTask | FilterTask | MeasureTask
+TaskKind = Literal["ingest", "filter", "measure"]
+
+
+class TaskSpec(BaseModel):
+    """`task.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    created_at: float
+    task: Annotated[Task, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """A task as it stands now.
+
+    Attributes:
+        job: job id.
+        task: what is to be done.
+        state: `interrupted` means that its process is gone.
+        fraction: done so far, 0 to 1.
+        doing: what it does at the moment, in words.
+        seconds: since the last start, until its end or now.
+        report: what an ingest or a filter did; None before its end and for measurements.
+        message: why it failed, in words; empty otherwise.
+    """
+
+    job: str
+    task: Task
+    state: SwarmState
+    fraction: float
+    doing: str
+    seconds: float
+    report: IngestReport | None
+    message: str = ""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the pace so far; None while too little is done to tell."""
+        return self.seconds * (1 / self.fraction - 1) if self.fraction > 0.02 else None
+
+
+def submit_task(workspace: Workspace, task: Task) -> str:
+    """Start a task in a process of its own and return its job id at once.
+
+    Raises:
+        CausalMixError: another task of the kind runs, or the workspace cannot be written.
+    """
+    for job in task_jobs(workspace):
+        running = task_status(workspace, job)
+        if running.task.kind == task.kind and running.state in LIVE:
+            raise CausalMixError(f"Job {job} does that already; wait for it, or cancel it.")
+    job = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:4]
+    folder = JobFolder(workspace, job)
+    folder.make()
+    spec = TaskSpec(job=job, created_at=time.time(), task=task)
+    write_atomic(folder.path / "task.json", spec.model_dump_json(indent=2))
+    _start(folder)
+    return job
+
+
+def resume_task(workspace: Workspace, job: str) -> None:
+    """Run a stopped task again; a measurement goes on where it was.
+
+    Raises:
+        CausalMixError: there is no such task, or it runs or is finished.
+    """
+    state = task_status(workspace, job).state
+    if state in LIVE or state == "finished":
+        raise CausalMixError(f"Job {job} is {state}; there is nothing to resume.")
+    folder = JobFolder(workspace, job)
+    folder.withdraw_cancel()
+    _start(folder)
+
+
+def cancel_task(workspace: Workspace, job: str) -> None:
+    """Ask a running task to stop.
+
+    Raises:
+        CausalMixError: there is no such task, or it does not run.
+    """
+    state = task_status(workspace, job).state
+    if state not in LIVE:
+        raise CausalMixError(f"Job {job} is {state}; there is nothing to stop.")
+    JobFolder(workspace, job).request_cancel()
+
+
+def task_jobs(workspace: Workspace) -> list[str]:
+    """Ids of all tasks, newest first."""
+    return sorted((p.parent.name for p in workspace.jobs.glob("*/task.json")), reverse=True)
+
+
+def task_status(workspace: Workspace, job: str) -> TaskStatus:
+    """How a task stands, from its files and the process table.
+
+    Raises:
+        CausalMixError: there is no such task, or its file is damaged.
+    """
+    folder = JobFolder(workspace, job)
+    spec = _spec(folder)
+    fraction, doing, message = 0.0, "", ""
+    submitted = began = ended = spec.created_at
+    done = answered = False
+    report = None
+    for event in folder.events():
+        kind = event["kind"]
+        if kind == "submitted":
+            submitted, message, answered, fraction, doing = event["at"], "", False, 0.0, ""
+        elif kind == "training":
+            answered, began = True, event["at"]
+        elif kind == "progress":
+            fraction, doing = event["fraction"], event["doing"]
+        elif kind == "done":
+            done = True
+            report = IngestReport.model_validate(event["report"]) if event["report"] else None
+        elif kind == "failed":
+            message = event["message"]
+        if kind != "submitted":
+            ended = event["at"]
+    state = life(folder, done, message, submitted, answered)
+    end = time.time() if state in LIVE else ended
+    return TaskStatus(
+        job=job,
+        task=spec.task,
+        state=state,
+        fraction=1.0 if done else fraction,
+        doing=doing,
+        seconds=max(0.0, end - began),
+        report=report,
+        message=message,
+    )
+
+
+def run_task(workspace: Workspace, job: str) -> int:
+    """Do a task in this process and record how it ended; the process's exit status."""
+    folder = JobFolder(workspace, job)
+    if not folder.claim():
+        return 0  # another process was faster; it does the work
+    folder.append("training")
+    try:
+        report = _do(workspace, _spec(folder).task, _Teller(folder))
+    except _StoppedError:
+        folder.append("cancelled")
+        return 0
+    except CausalMixError as error:
+        folder.append("failed", message=str(error))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        folder.append("failed", message=f"{type(error).__name__}: {error} (see {folder.log_path})")
+        return 1
+    folder.append("done", report=report.model_dump(mode="json") if report else None)
+    return 0
+
+
+class _StoppedError(Exception):
+    """Somebody cancelled the task."""
+
+
+class _Teller:
+    """Records progress, not more often than `PROGRESS_SECONDS`, and ends a cancelled task."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._last = 0.0
+
+    def __call__(self, fraction: float, doing: str) -> None:
+        now = time.monotonic()
+        if now - self._last < PROGRESS_SECONDS:
+            return
+        self._last = now
+        if self._folder.cancelled():
+            raise _StoppedError
+        self._folder.append("progress", fraction=round(fraction, 4), doing=doing)
+
+
+def _do(workspace: Workspace, task: Task, tell: _Teller) -> IngestReport | None:
+    from causalmix_core.corpus import ingest, open_snapshot
+
+    if isinstance(task, IngestTask):
+        return ingest(workspace, progress=tell)
+    snapshot = open_snapshot(workspace, task.snapshot)
+    if isinstance(task, FilterTask):
+        from causalmix_core.corpus import apply_filter
+
+        return apply_filter(workspace, snapshot, task.filter, progress=tell)
+    from causalmix_core.corpus import measure_snapshot
+
+    measure_snapshot(workspace, snapshot, task.spec, progress=tell)
+    return None
+
+
+def _spec(folder: JobFolder) -> TaskSpec:
+    path = folder.path / "task.json"
+    try:
+        return TaskSpec.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CausalMixError(f"There is no task {folder.job} in {folder.workspace.jobs}.") from error
+    except OSError as error:
+        raise CausalMixError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValidationError as error:
+        raise CausalMixError(
+            f"{path} is damaged: {describe_invalid(error)}. Delete the job's folder."
+        ) from error
+
+
+def _start(folder: JobFolder) -> None:
+    folder.append("submitted")
+    with folder.log_path.open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "jobs", "task", str(folder.workspace.root), folder.job],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=Path(__file__).resolve().parent.parent,
+        )
