@@ -166,8 +166,7 @@ def stats(
             table = chosen.domain_table()
             _print(table[table["domain"].isin(domain)] if domain else table, output)
             for warning in warnings_of(con, opened.config().token_budget):
-                about = f"{warning.domain}: " if warning.domain else ""
-                typer.echo(f"Note: {about}{warning.text}")
+                typer.echo(f"Note: {warning.domain} {warning.text}")
 
 
 def documents(
