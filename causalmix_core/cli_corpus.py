@@ -146,6 +146,7 @@ def stats(
         str | None, typer.Option(help="Quantiles of this feature by domain (docs/FEATURES.md).")
     ] = None,
     rules: Annotated[bool, typer.Option("--rules", help="How many documents break each rule.")] = False,
+    languages: Annotated[bool, typer.Option("--languages", help="Documents by language.")] = False,
     domain: DomainOption = None,
     snapshot: SnapshotOption = None,
     output: OutputOption = None,
@@ -162,6 +163,8 @@ def stats(
             table = explore.rule_table(con, selection)
             wide = table.pivot(index="rule", columns="domain", values="fraction").loc[list(RULES)]
             _print((100 * wide).round(1).add_suffix(" %").reset_index(), output)
+        elif languages:
+            _print(explore.language_counts(con, selection).drop(columns="documents"), output)
         else:
             table = chosen.domain_table()
             _print(table[table["domain"].isin(domain)] if domain else table, output)
@@ -180,6 +183,9 @@ def documents(
         list[str] | None, typer.Option(help="FEATURE=VALUE, upper bound; may be repeated.")
     ] = None,
     breaks: Annotated[list[str] | None, typer.Option(help="A rule that is broken; may be repeated.")] = None,
+    copies_of: Annotated[
+        str | None, typer.Option(metavar="DOMAIN/NUMBER", help="Instead: the near-copies of this document.")
+    ] = None,
     sort: Annotated[str | None, typer.Option(help="Order by this feature, highest first.")] = None,
     ascending: Annotated[bool, typer.Option(help="Lowest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 20,
@@ -209,15 +215,11 @@ def documents(
         raise CausalMixError(error.errors()[0]["msg"] + ".") from error
     chosen = open_snapshot(Workspace.open(workspace), snapshot)
     with chosen.connect() as con:
-        rows = explore.page(
-            chosen,
-            con,
-            selection,
-            sort,
-            descending=not ascending and sort is not None,
-            limit=limit,
-            offset=offset,
-        )
+        if copies_of is not None:
+            rows = explore.siblings(chosen, con, *_document(copies_of), limit=limit)
+        else:
+            descending = not ascending and sort is not None
+            rows = explore.page(chosen, con, selection, sort, descending, limit, offset)
     rows["rules"] = [" ".join(r) for r in rows["rules"]]
     if output is None:
         shown = [
@@ -378,6 +380,13 @@ def _preview(snapshot: Snapshot, chosen: Filter) -> pd.DataFrame:
         if reads_texts(chosen):
             add_texts(con, snapshot)
         return filters.preview(con, chosen)
+
+
+def _document(text: str) -> tuple[str, int]:
+    domain, _, number = text.rpartition("/")
+    if not domain or not number.isdecimal():
+        raise CausalMixError(f"{text!r} names no document. Write DOMAIN/NUMBER, such as web/17.")
+    return domain, int(number)
 
 
 def _bound(text: str) -> tuple[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -45,3 +47,25 @@ def test_reference_and_suggestion_are_trained_in_pairs_on_new_seeds(
     page = markdown(table.reset_index(), record, "command", 1.0)
     assert "| loss/sums |" in page
     assert any(words in page for words in ("lowers", "RAISES", "cannot be told"))
+
+
+def test_every_view_of_a_large_pool_is_timed(workspace: Workspace) -> None:
+    from benchmarks.corpus_scale import time_views, views
+
+    lines = time_views(open_snapshot(workspace))
+    rows = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in lines if line.startswith("| ")}
+    assert set(views()) < set(rows)
+    assert all(int(rows[name]) >= 0 for name in views())
+
+
+def test_a_corpus_is_read_with_its_figures(tmp_path: Path) -> None:
+    from benchmarks.corpus_scale import read
+
+    for domain in ("code", "web"):
+        (tmp_path / "corpus" / domain).mkdir(parents=True)
+        lines = (json.dumps({"text": f"{domain} document {i} has some words"}) for i in range(30))
+        (tmp_path / "corpus" / domain / "a.jsonl").write_text("\n".join(lines))
+    (tmp_path / "corpus" / "MANIFEST.json").write_text("{}")
+    report = "\n".join(read(tmp_path / "corpus", tmp_path / "workspace"))
+    assert "| documents | 60 in 2 domains |" in report
+    assert "GiB |" in report

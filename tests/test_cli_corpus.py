@@ -82,6 +82,12 @@ def test_the_pool_is_looked_at(
     assert "regular expression" in refused("documents", "--regex", "(", "-w", root)
     assert "either --search or --regex" in refused("documents", "--search", "a", "--regex", "b", "-w", root)
 
+    causalmix("stats", "--languages", "-o", table, "-w", root)
+    assert pd.read_csv(table)["selected"].sum() == open_snapshot(workspace).documents
+    assert causalmix("documents", "--copies-of", "prose/0", "-o", table, "-w", root).status == 0
+    assert "no document 999" in refused("documents", "--copies-of", "prose/999", "-w", root)
+    assert "Write DOMAIN/NUMBER" in refused("documents", "--copies-of", "prose", "-w", root)
+
     divergence = causalmix("compare", "-o", table, "-w", root)
     assert divergence.status == 0
     apart = pd.read_csv(table, index_col="domain")

@@ -112,6 +112,30 @@ def overlay(
     return table
 
 
+def overlay_snapshots(
+    old: duckdb.DuckDBPyConnection,
+    new: duckdb.DuckDBPyConnection,
+    feature: str,
+    domain: str,
+    bins: int = 40,
+) -> pd.DataFrame:
+    """How a feature of one domain is distributed in two snapshots, over the bins of the old one.
+
+    Returns:
+        Columns side (`old` or `new`), lower, upper, documents; `bins` rows each, empty bins included.
+
+    Raises:
+        CausalMixError: a snapshot does not have the feature or the domain, or there is no bin.
+    """
+    selection = Selection(domains=(domain,))
+    sides = {
+        "old": histogram(old, feature, selection, bins),
+        "new": histogram(new, feature, selection, bins, bins_of=old),
+    }
+    parts = [table.assign(side=side) for side, table in sides.items()]
+    return pd.concat(parts, ignore_index=True)[["side", "lower", "upper", "documents"]]
+
+
 def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
     """Jensen-Shannon divergence of two vectors of counts or shares, base 2: 0 when equal, at most 1.
 

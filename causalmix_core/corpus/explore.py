@@ -159,6 +159,7 @@ def histogram(
     selection: Selection,
     bins: int = 40,
     by_domain: bool = True,
+    bins_of: duckdb.DuckDBPyConnection | None = None,
 ) -> pd.DataFrame:
     """How a feature is distributed, before and after the selection.
 
@@ -172,6 +173,7 @@ def histogram(
         selection: what is selected; only its domains are shown.
         bins: number of bins.
         by_domain: one histogram per domain, else one of all shown domains together.
+        bins_of: another snapshot whose bins are used, so that the two compare.
 
     Returns:
         Columns (domain,) lower, upper, documents (all of the shown domains), selected; `bins` rows per
@@ -185,7 +187,10 @@ def histogram(
     names = ["domain", "lower", "upper", "documents", "selected"]
     shown = sorted(set(selection.domains)) or list(columns.domains)
     groups = shown if by_domain else [""]
+    columns.check_feature(feature)
     grid = _bins(con, columns, feature, bins)
+    if bins_of is not None:
+        grid = _bins(bins_of, columns_of(bins_of), feature, bins)
     if grid is None:
         return pd.DataFrame(columns=names if by_domain else names[1:])
     group, inside = ("domain" if by_domain else "''"), _of_domains(selection)

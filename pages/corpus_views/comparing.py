@@ -7,6 +7,7 @@ import streamlit as st
 
 from causalmix_core.corpus import Snapshot, compare, explore, list_snapshots, open_snapshot
 from causalmix_core.corpus.compare import SnapshotComparison
+from causalmix_core.errors import CausalMixError
 from causalmix_core.workspace import Workspace
 from pages.corpus_views import documents, exploring, reading
 from pages.widgets import charts, corpus_charts
@@ -81,6 +82,7 @@ def _snapshots(workspace: Workspace, snapshot: Snapshot) -> None:
         found = _compared(old.id, str(old.database), new.id, str(new.database), (old, new))
     _came_and_went(found)
     _drift(snapshot, found)
+    _overlay(old, new, found)
     left, right = st.columns(2, gap="large")
     for column, title, rows, side in ((left, "Went", found.went, old), (right, "Came", found.came, new)):
         with column:
@@ -112,6 +114,33 @@ def _came_and_went(found: SnapshotComparison) -> None:
         )
     }  # fmt: skip
     st.dataframe(found.documents, hide_index=True, column_config={"domain": "Domain", **columns})
+
+
+def _overlay(old: Snapshot, new: Snapshot, found: SnapshotComparison) -> None:
+    """One feature of one domain in both snapshots."""
+    if found.drift.empty:
+        return
+    st.markdown("**One feature in both**")
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        name = exploring.choose_feature(
+            new, "Feature", "drifted", str(found.drift["feature"].iloc[0]), bind=False
+        )
+        shared = sorted(set(found.drift["domain"]))
+        domain = st.selectbox("Domain", shared, index=shared.index(str(found.drift["domain"].iloc[0])))
+    with right:
+        try:
+            table = compare.overlay_snapshots(
+                reading.cursor(old), reading.cursor(new), name, domain, exploring.BINS
+            )
+        except CausalMixError as error:
+            st.info(str(error), icon=":material/info:")
+            return
+        table["domain"] = table["side"].map({"old": f"older, {old.id}", "new": f"newer, {new.id}"})
+        table["selected"] = table["documents"]
+        charts.show(
+            corpus_charts.by_domain(table, exploring.axis_label(new, name)), "both_snapshots", height=340
+        )
 
 
 def _drift(snapshot: Snapshot, found: SnapshotComparison) -> None:

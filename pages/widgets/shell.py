@@ -19,7 +19,7 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LIVE, RunTable, SwarmState, read_runs
 from causalmix_core.question import DEFAULT_GRAPH, Question, gather
 from causalmix_core.workspace import Workspace
-from jobs import LocalEngine
+from jobs import LocalEngine, TaskKind, task_jobs, task_status
 
 PageName = Literal["corpus", "probes", "graph", "effects", "mixture"]
 STATE_COLOURS: dict[SwarmState, Literal["blue", "green", "red", "orange", "gray"]] = {
@@ -29,6 +29,11 @@ STATE_COLOURS: dict[SwarmState, Literal["blue", "green", "red", "orange", "gray"
     "failed": "red",
     "cancelled": "gray",
     "interrupted": "orange",
+}
+TASK_WORDS: dict[TaskKind, str] = {
+    "ingest": "reading the sources",
+    "filter": "applying a filter",
+    "measure": "measuring documents",
 }
 ESTIMATORS: dict[EstimatorName, str] = {
     "linear_dml": "Linear DML",
@@ -108,6 +113,11 @@ def _swarm_line(workspace: Workspace) -> None:
 
 
 def _show_swarm(workspace: Workspace) -> None:
+    for job in task_jobs(workspace)[:1]:
+        task = task_status(workspace, job)
+        if task.state in LIVE:
+            st.badge(TASK_WORDS[task.task.kind], color="blue")
+            st.progress(task.fraction)
     engine = LocalEngine()
     jobs = engine.jobs(workspace)
     if not jobs:

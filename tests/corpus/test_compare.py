@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from causalmix_core.corpus.compare import (
     compare_snapshots,
     jensen_shannon,
     overlay,
+    overlay_snapshots,
     similarity,
     stability_index,
     verdict,
@@ -251,3 +253,24 @@ def test_drift_of_large_domains_is_sampled_by_text(old, new, monkeypatch):
     )
     same = compare_snapshots(old, old).drift
     assert (same[["psi", "jensen_shannon", "wasserstein"]] == 0).all(axis=None)
+
+
+def test_two_snapshots_are_laid_over_one_another_on_the_bins_of_the_old_one(pool, prose, tmp_path):
+    workspace = pool(web=prose(60, 1))
+    ingest(workspace)
+    old = open_snapshot(workspace)
+    with (tmp_path / "texts/web.jsonl").open("a") as file:
+        file.write("".join(json.dumps({"text": t * 4}) + "\n" for t in prose(30, 2)))
+    ingest(workspace)
+    new = open_snapshot(workspace)
+    with old.connect() as before, new.connect() as after:
+        table = overlay_snapshots(before, after, "words", "web", bins=7)
+        with pytest.raises(CausalMixError, match="books"):
+            overlay_snapshots(before, after, "words", "books")
+    sides = {side: own.reset_index(drop=True) for side, own in table.groupby("side")}
+    pd.testing.assert_frame_equal(sides["old"][["lower", "upper"]], sides["new"][["lower", "upper"]])
+    assert sides["old"]["documents"].sum() == 60
+    assert sides["new"]["documents"].sum() == 90
+    # four times as long as any before: all in the last bin
+    added = sides["new"]["documents"] - sides["old"]["documents"]
+    assert added.iloc[-1] >= 25
