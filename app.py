@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.widgets.shell import follow_wanted_page, guard, open_workspace, sidebar
+from pages.widgets.shell import follow_wanted_page, guard, open_workspace, sidebar, warm_imports
 
 ICON = Path(__file__).parent / "pages" / "widgets" / "icon.svg"
 
@@ -25,3 +25,4 @@ follow_wanted_page()
 with guard():
     sidebar(open_workspace())
     page.run()
+warm_imports()

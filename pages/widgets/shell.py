@@ -100,7 +100,6 @@ def is_dark() -> bool:
 
 def sidebar(workspace: Workspace) -> None:
     """The workspace's name and its newest swarm, on every page."""
-    warm_imports()
     with st.sidebar:
         st.markdown(f"**{workspace.config().name}**", help=f"Workspace folder: {workspace.root}")
         _swarm_line(workspace)
