@@ -250,7 +250,7 @@ def time_app(root: Path) -> list[str]:
 def _serving(root: Path) -> Iterator[str]:
     port = 8799
     app = Path(__file__).parents[1] / "app.py"
-    command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(port)]
+    command = [sys.executable, "-m", "pages.widgets.server", "run", str(app), "--server.port", str(port)]
     command += [
         "--server.headless",
         "true",

@@ -351,7 +351,7 @@ def ui(
     root = Path(__file__).resolve().parent.parent
     typer.echo(f"CausalMix: http://127.0.0.1:{free}   (workspace {opened.root}; stop with Ctrl+C)")
     command = [
-        sys.executable, "-m", "streamlit", "run", str(root / "app.py"),
+        sys.executable, "-m", "pages.widgets.server", "run", str(root / "app.py"),
         "--server.address=127.0.0.1", f"--server.port={free}", "--browser.gatherUsageStats=false",
         f"--server.headless={'false' if open_browser and _has_display() else 'true'}",
     ]  # fmt: skip

@@ -40,6 +40,10 @@ PRESET_WORDS: dict[PresetName, str] = {
     "nano": "nano · minutes on a laptop",
     "micro": "micro · an hour on a laptop",
     "milli": "milli · for a GPU",
+    "centi": "centi · 1M parameters, for a GPU",
+    "deci": "deci · 4M parameters, for a GPU",
+    "deca": "deca · 19M parameters, for a large GPU",
+    "hecto": "hecto · 57M parameters, for a large GPU",
 }
 
 

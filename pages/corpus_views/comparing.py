@@ -45,7 +45,13 @@ def _domains(snapshot: Snapshot) -> None:
     left, right = st.columns([1, 3], gap="large")
     with left:
         name = exploring.choose_feature(snapshot, "Feature", "compared", "compression_ratio")
-        shown = st.multiselect("Domains", snapshot.domains, key="compared_domains", placeholder="all domains")
+        shown = st.multiselect(
+            "Domains",
+            snapshot.domains,
+            key="compared_domains",
+            placeholder="all domains",
+            persist_state="session",
+        )
         st.caption(reading.features_of(snapshot)[name].help)
     with right:
         chosen = exploring.of_domains(shown)

@@ -90,7 +90,7 @@ def _document(snapshot: Snapshot, row: dict[str, Any], search: Search | None, pr
         f"{row['language']} ({row['language_score']:.2f}) · {row['words']:,} words · {row['lines']:,} lines"
     )
     if len(text) < row["characters"]:
-        note += f" · {len(text):,} of {row['characters']:,} characters, from the {before + 1:,}th"
+        note += f" · {len(text):,} of {row['characters']:,} characters, from number {before + 1:,} on"
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(note, width="content")
         pressed = st.button(

@@ -402,7 +402,12 @@ def _correlations(snapshot: Snapshot, selection: Selection) -> None:
         if n in names
     ]  # fmt: skip
     chosen = st.multiselect(
-        "Features", names, default=default, format_func=lambda n: features[n].label, key="correlated"
+        "Features",
+        names,
+        default=default,
+        format_func=lambda n: features[n].label,
+        key="correlated",
+        persist_state="session",
     )
     if len(chosen) < 2:
         st.info("Choose two or more features.", icon=":material/info:")

@@ -57,7 +57,7 @@ def show(workspace: Workspace, snapshot: Snapshot) -> None:
 
 def _editor(workspace: Workspace, snapshot: Snapshot) -> Filter | None:
     names = [NEW, *filters.filter_names(workspace)]
-    name = st.selectbox("Filter", names, key="filter_name")
+    name = st.selectbox("Filter", names, key="filter_name", persist_state="session")
     if st.session_state.get("filter_loaded") != name:
         _load(workspace, name)
     way = st.segmented_control(
@@ -66,6 +66,7 @@ def _editor(workspace: Workspace, snapshot: Snapshot) -> Filter | None:
         default=None,
         required=True,
         key="filter_way",
+        persist_state="session",
         format_func={"conditions": "conditions", "sql": "an SQL predicate"}.__getitem__,
     )
     conditions: list[Condition] = st.session_state["filter_conditions"]
@@ -75,20 +76,21 @@ def _editor(workspace: Workspace, snapshot: Snapshot) -> Filter | None:
         _conditions(snapshot, conditions)
         if len(conditions) > 1:
             match = st.segmented_control(
-                "Kept is what meets", ["all", "any"], required=True, key="filter_match",
+                "Kept is what meets", ["all", "any"], required=True, key="filter_match", persist_state="session",
                 format_func={"all": "all conditions", "any": "any of them"}.__getitem__,
             )  # fmt: skip
     else:
         predicate = st.text_area(
             "Predicate",
             key="filter_sql",
+            persist_state="session",
             height=120,
             placeholder="words >= 50 AND NOT near_duplicate AND language = 'en'",
             help="SQL over the columns of documents: every feature and every rule (true: broken) of "
             "docs/FEATURES.md, near_duplicate, exact_duplicate, domain, split. True means kept.",
         ).strip()
     domains = st.multiselect(
-        "Only in these domains", snapshot.domains, key="filter_domains",
+        "Only in these domains", snapshot.domains, key="filter_domains", persist_state="session",
         placeholder="all domains", help="Documents of other domains are kept whatever they are.",
     )  # fmt: skip
     if not (predicate if way == "sql" else conditions):
@@ -272,8 +274,12 @@ def _examples(database: str, chosen: str, kept: bool, _snapshot: Snapshot) -> pd
 def _save_and_apply(workspace: Workspace, snapshot: Snapshot, chosen: Filter, kept: int) -> None:
     with st.container(border=True):
         left, right = st.columns(2)
-        name = left.text_input("Save as", key="filter_save_as", placeholder="a name").strip()
-        note = right.text_input("Note", key="filter_note", placeholder="why these documents")
+        name = left.text_input(
+            "Save as", key="filter_save_as", placeholder="a name", persist_state="session"
+        ).strip()
+        note = right.text_input(
+            "Note", key="filter_note", placeholder="why these documents", persist_state="session"
+        )
         with st.container(horizontal=True):
             if st.button("Save the filter", icon=":material/save:", disabled=not name):
                 with guard():

@@ -28,12 +28,18 @@ def show(workspace: Workspace, snapshot: Snapshot) -> None:
         min_value=1_000,
         value=workspace.config().token_budget,
         step=1_000_000,
+        key="budget",
+        persist_state="session",
         help="Decides how often each domain is read (epochs), and which warnings apply. The default is "
         "token_budget in workspace.yaml.",
     )
     mixtures = _mixtures(workspace, snapshot)
     chosen = right.selectbox(
-        "Mixture", list(mixtures), help="The weights that the epochs in the table are computed for."
+        "Mixture",
+        list(mixtures),
+        key="overview_mixture",
+        persist_state="session",
+        help="The weights that the epochs in the table are computed for.",
     )
     _domains(snapshot, table, int(budget), mixtures[chosen])
     left, right = st.columns([3, 2], gap="large")

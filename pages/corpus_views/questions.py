@@ -28,11 +28,11 @@ def show(snapshot: Snapshot) -> None:
         "Tables: `documents` (every feature and rule), `domains`, `files`, `skipped`, `ngrams` and `texts`. "
         f"Nothing can be changed; an answer has at most {MAX_ROWS:,} rows and {SECONDS} seconds."
     )
-    example = st.selectbox("Start from", list(EXAMPLES), key="sql_example")
+    example = st.selectbox("Start from", list(EXAMPLES), key="sql_example", persist_state="session")
     if st.session_state.get("sql_from") != example:
         st.session_state["sql_from"] = example
         st.session_state["sql"] = EXAMPLES[example]
-    query = st.text_area("SQL", key="sql", height=150)
+    query = st.text_area("SQL", key="sql", height=150, persist_state="session")
     if st.button("Run", type="primary", icon=":material/play_arrow:", key="run_sql"):
         st.session_state["sql_asked"] = query
     if asked := st.session_state.get("sql_asked"):

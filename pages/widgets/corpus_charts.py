@@ -115,7 +115,7 @@ def by_domain(histogram: pd.DataFrame, label: str) -> go.Figure:
             x=np.arange(len(own)),
             y=100 * own["selected"] / total,
             mode="lines",
-            line={"shape": "spline", "smoothing": 0.4, "width": 2, "color": colours[domain]},
+            line={"width": 2, "color": colours[domain]},
             name=domain,
             customdata=own[["lower", "upper", "selected"]],
             hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}<br>"

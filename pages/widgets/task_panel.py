@@ -25,22 +25,20 @@ DOING: dict[TaskKind, str] = {
 }
 REFRESH = "1s"
 _SEEN = "seen_tasks"
+_WATCHED = "watched_tasks"
 
 
 def start(workspace: Workspace, task: Task) -> None:
     """Start a task and show it at once; a mistake is shown in its place."""
     with guard():
-        submit_task(workspace, task)
+        job = submit_task(workspace, task)
+    st.session_state.setdefault(_WATCHED, set()).add(job)
     st.rerun()
 
 
-def newest(workspace: Workspace, kind: TaskKind | None = None) -> TaskStatus | None:
-    """The newest task, of one kind where given."""
-    for job in task_jobs(workspace):
-        status = task_status(workspace, job)
-        if kind is None or status.task.kind == kind:
-            return status
-    return None
+def newest(workspace: Workspace) -> TaskStatus | None:
+    """The newest task, if there ever was one."""
+    return next((task_status(workspace, job) for job in task_jobs(workspace)), None)
 
 
 def running(workspace: Workspace) -> TaskStatus | None:
@@ -56,11 +54,11 @@ def panel(workspace: Workspace) -> None:
     if status is None or status.job in st.session_state.setdefault(_SEEN, set()):
         return
     live = status.state in LIVE
-    if not live and status.job not in st.session_state.setdefault("watched_tasks", set()):
-        if status.state in ("finished", "cancelled"):
-            return  # ended before this session looked: no news
-    elif live:
-        st.session_state["watched_tasks"].add(status.job)
+    watched: set[str] = st.session_state.setdefault(_WATCHED, set())
+    if live:
+        watched.add(status.job)
+    elif status.state in ("finished", "cancelled") and status.job not in watched:
+        return  # ended before this session looked: no news
     _watch(workspace, status.job, REFRESH if live else None)
 
 
@@ -97,10 +95,16 @@ def _show(workspace: Workspace, status: TaskStatus) -> None:
             st.session_state[_SEEN].add(status.job)
             st.rerun()
         if status.state == "finished":
-            lines = status.report.summary() if status.report else []
-            st.caption(f"Done in {duration(status.seconds)}.")
-            if lines:
-                st.markdown("\n".join(f"- {line}" for line in lines))
+            said = f"Done in {duration(status.seconds)}."
+            if status.report:
+                counts = status.report.documents
+                said += f" {sum(counts.values()):,} documents in {len(counts)} domains."
+                if not status.report.created:
+                    said += " Nothing has changed: this snapshot was there already."
+            st.caption(said)
+            if status.report:
+                with st.expander("Domain by domain"):
+                    st.markdown("\n".join(f"- {line}" for line in status.report.summary()))
             return
         if status.message:
             st.error(status.message, icon=":material/error:")
