@@ -18,7 +18,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,6 +27,7 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import SwarmSpec
 from causalmix_core.workspace import Workspace, create_exclusive, write_atomic
 
+M = TypeVar("M", bound=BaseModel)
 EventKind = Literal[
     "submitted", "training", "shard", "step", "shard-done", "progress", "error", "done", "cancelled", "failed"
 ]
@@ -111,16 +112,29 @@ class JobFolder:
         Raises:
             CausalMixError: there is no such job, or its file is damaged.
         """
-        path = self.path / "spec.json"
+        return self.read("spec.json", JobSpec, "job")
+
+    def read(self, name: str, model: type[M], what: str) -> M:
+        """Read one of the job's files.
+
+        Args:
+            name: of the file.
+            model: what it holds.
+            what: what it describes, for messages.
+
+        Raises:
+            CausalMixError: there is no such file, or it is damaged.
+        """
+        path = self.path / name
         try:
-            return JobSpec.model_validate_json(path.read_bytes())
+            return model.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
-            raise CausalMixError(f"There is no job {self.job} in {self.workspace.jobs}.") from error
+            raise CausalMixError(f"There is no {what} {self.job} in {self.workspace.jobs}.") from error
         except OSError as error:
             raise CausalMixError(f"Cannot read {path}: {error.strerror}.") from error
         except ValidationError as error:
             raise CausalMixError(
-                f"{path} is damaged: {describe_invalid(error)}. Delete the job's folder."
+                f"{path} is damaged: {_describe_invalid(error)}. Delete the job's folder."
             ) from error
 
     def shard_path(self, shard: int) -> Path:
@@ -176,7 +190,7 @@ class JobFolder:
                 continue
 
 
-def describe_invalid(error: ValidationError) -> str:
+def _describe_invalid(error: ValidationError) -> str:
     """What pydantic found wrong, in one line."""
     return "; ".join(
         ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()

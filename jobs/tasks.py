@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from causalmix_core.corpus import Filter, IngestReport, MeasureSpec
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LIVE, SwarmState
 from causalmix_core.workspace import Workspace, write_atomic
-from jobs.record import JobFolder, describe_invalid
+from jobs.record import JobFolder
 from jobs.status import life
 
 PROGRESS_SECONDS = 0.5
@@ -252,17 +252,7 @@ def _do(workspace: Workspace, task: Task, tell: _Teller) -> IngestReport | None:
 
 
 def _spec(folder: JobFolder) -> TaskSpec:
-    path = folder.path / "task.json"
-    try:
-        return TaskSpec.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CausalMixError(f"There is no task {folder.job} in {folder.workspace.jobs}.") from error
-    except OSError as error:
-        raise CausalMixError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValidationError as error:
-        raise CausalMixError(
-            f"{path} is damaged: {describe_invalid(error)}. Delete the job's folder."
-        ) from error
+    return folder.read("task.json", TaskSpec, "task")
 
 
 def _start(folder: JobFolder) -> None:
