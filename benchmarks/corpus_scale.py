@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec
@@ -32,13 +32,16 @@ from causalmix_core.corpus import (
     Search,
     Selection,
     Snapshot,
+    apply_filter,
     compare,
     explore,
     filters,
     ingest,
     open_snapshot,
     run_sql,
+    use_snapshot,
 )
+from causalmix_core.corpus.comparisons import compared
 from causalmix_core.corpus.measuring import cores
 from causalmix_core.workspace import DomainSource, Workspace, WorkspaceConfig
 
@@ -105,6 +108,26 @@ def read(corpus: Path, root: Path) -> list[str]:
         f"| the same sources again | {again:.1f} s, nothing is built |",
         "",
     ]
+
+
+def filtered(workspace: Workspace) -> list[str]:
+    """Apply a filter, look at what it changed, and go back; lines for the report."""
+    parent = open_snapshot(workspace)
+    started = time.perf_counter()
+    with Memory() as memory:
+        apply_filter(workspace, parent, Filter(name="unique", sql="NOT near_duplicate AND words >= 5"))
+    seconds = time.perf_counter() - started
+    child = open_snapshot(workspace)
+    lines = [
+        "## A filter is applied",
+        "",
+        f"{child.documents:,} of {parent.documents:,} documents are kept: {seconds:.0f} s, peak memory "
+        f"{memory.peak / 2**30:.2f} GiB.",
+        "",
+        *_table(comparisons(workspace, parent, child).items()),
+    ]
+    use_snapshot(workspace, parent.id)
+    return lines
 
 
 def views() -> dict[str, View]:
@@ -184,9 +207,12 @@ def time_views(snapshot: Snapshot) -> list[str]:
         with snapshot.connect() as con:
             taken = [_timed(view, snapshot, con, chosen) for chosen in selections(snapshot) * 2]
         rows.append((name, taken))
-    for name, taken in searches(snapshot).items():
-        rows.append((name, taken))
-    lines = ["## Views", "", "| view | median ms | slowest ms | |", "|---|---|---|---|"]
+    rows += searches(snapshot).items()
+    return ["## Views", "", *_table(rows)]
+
+
+def _table(rows: Iterable[tuple[str, list[float]]]) -> list[str]:
+    lines = ["| view | median ms | slowest ms | |", "|---|---|---|---|"]
     for name, taken in rows:
         middle = statistics.median(taken)
         verdict = "" if middle < WANTED else f"over {1000 * WANTED:.0f} ms"
@@ -215,6 +241,14 @@ def searches(snapshot: Snapshot) -> dict[str, list[float]]:
             for domain in snapshot.domains
         ]
     return found
+
+
+def comparisons(workspace: Workspace, old: Snapshot, new: Snapshot) -> dict[str, list[float]]:
+    """What changed between two snapshots: as kept since the newer one was made, and computed anew."""
+    return {
+        "compare snapshots, as kept": [_timed(compared, workspace, old, new) for _ in range(5)],
+        "compare snapshots, computed": [_timed(compare.compare_snapshots, old, new, 5)],
+    }
 
 
 def time_app(root: Path) -> list[str]:
@@ -306,9 +340,10 @@ def main() -> None:
     ]
     if not args.workspace.exists():
         lines += read(args.corpus, args.workspace)
-    snapshot = open_snapshot(Workspace.open(args.workspace))
+    workspace = Workspace.open(args.workspace)
     lines += time_app(args.workspace)
-    lines += time_views(snapshot)
+    lines += time_views(open_snapshot(workspace))
+    lines += filtered(workspace)
     text = "\n".join(lines)
     print(text)
     if args.output:

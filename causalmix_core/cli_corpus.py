@@ -34,6 +34,7 @@ from causalmix_core.corpus import (
 from causalmix_core.corpus import apply_filter as apply_saved_filter
 from causalmix_core.corpus import ingest as ingest_pool
 from causalmix_core.corpus import measure_snapshot as measure_documents
+from causalmix_core.corpus.comparisons import compared
 from causalmix_core.corpus.filters import reads_texts
 from causalmix_core.corpus.pool_warnings import warnings_of
 from causalmix_core.corpus.sql import add_texts
@@ -255,7 +256,7 @@ def compare_pools(
         return
     other = open_snapshot(opened, other_id)
     old, new = sorted((chosen, other), key=lambda s: s.manifest.created_at)
-    found = compare.compare_snapshots(old, new)
+    found = compared(opened, old, new)
     typer.echo(f"From {found.old} to {found.new}")
     typer.echo(found.documents.to_string(index=False))
     typer.echo("\nDrift of the features, strongest first")

@@ -13,12 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from causalmix_core.corpus.build import SnapshotBuilder
+from causalmix_core.corpus.comparisons import keep_comparison
 from causalmix_core.corpus.features import FEATURES
 from causalmix_core.corpus.filters import Filter, kept_documents, predicate, reads_texts
 from causalmix_core.corpus.ingest import Progress, refused
 from causalmix_core.corpus.measure import Tokenizer, count_ngrams
 from causalmix_core.corpus.report import IngestReport
-from causalmix_core.corpus.snapshot import Derivation, Snapshot, open_snapshot, use_snapshot
+from causalmix_core.corpus.snapshot import Derivation, Snapshot, current_id, open_snapshot, use_snapshot
 from causalmix_core.corpus.sql import add_texts
 from causalmix_core.errors import CausalMixError
 from causalmix_core.workspace import BYTES, Workspace
@@ -69,7 +70,9 @@ def apply_filter(
         raise refused(workspace, error) from error
     finally:
         builder.discard()
+    before = current_id(workspace)
     use_snapshot(workspace, snapshot_id)
+    keep_comparison(workspace, before, snapshot_id)
     if progress:
         progress(1.0, f"snapshot {snapshot_id} is ready")
     return IngestReport(snapshot=snapshot_id, created=created, documents=builder.documents, sources={})

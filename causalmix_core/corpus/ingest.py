@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from causalmix_core.corpus.build import SnapshotBuilder, SourceTally
+from causalmix_core.corpus.comparisons import keep_comparison
 from causalmix_core.corpus.features import FEATURES_VERSION
 from causalmix_core.corpus.measure import Tokenizer
 from causalmix_core.corpus.measuring import MeasuringPool, cores
@@ -32,7 +33,7 @@ from causalmix_core.corpus.readers import (
     source_files,
 )
 from causalmix_core.corpus.report import IngestReport
-from causalmix_core.corpus.snapshot import SNAPSHOT_FORMAT, open_snapshot, use_snapshot
+from causalmix_core.corpus.snapshot import SNAPSHOT_FORMAT, current_id, open_snapshot, use_snapshot
 from causalmix_core.corpus.sources import check_allowed
 from causalmix_core.errors import CausalMixError
 from causalmix_core.workspace import (
@@ -145,7 +146,9 @@ def ingest(
         raise refused(workspace, error) from error
     finally:
         builder.discard()
+    before = current_id(workspace)
     use_snapshot(workspace, snapshot_id)
+    keep_comparison(workspace, before, snapshot_id)
     tell(1.0, f"snapshot {snapshot_id} is ready")
     return report
 

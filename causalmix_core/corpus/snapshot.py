@@ -340,14 +340,12 @@ def open_snapshot(workspace: Workspace, snapshot_id: str | None = None) -> Snaps
     Raises:
         CausalMixError: there is none yet, no such one, it is damaged, or an earlier version made it.
     """
+    snapshot_id = snapshot_id or current_id(workspace)
     if snapshot_id is None:
-        current = workspace.snapshots / CURRENT_NAME
-        if not current.is_file():
-            raise CausalMixError(
-                "The workspace has no snapshot of its pool yet: ingest first (`causalmix ingest`, or the "
-                "corpus page)."
-            )
-        snapshot_id = current.read_text(encoding="utf-8").strip()
+        raise CausalMixError(
+            "The workspace has no snapshot of its pool yet: ingest first (`causalmix ingest`, or the "
+            "corpus page)."
+        )
     root = workspace.snapshots / snapshot_id
     if not _ID.fullmatch(snapshot_id) or not root.is_dir():
         raise CausalMixError(f"There is no snapshot {snapshot_id!r} in {workspace.snapshots}. Ingest again.")
@@ -362,6 +360,12 @@ def open_snapshot(workspace: Workspace, snapshot_id: str | None = None) -> Snaps
     except (OSError, ValidationError) as error:
         raise CausalMixError(_damaged(root, MANIFEST_NAME)) from error
     return Snapshot(snapshot_id, root, manifest)
+
+
+def current_id(workspace: Workspace) -> str | None:
+    """Id of the snapshot in use; None before the first ingest."""
+    current = workspace.snapshots / CURRENT_NAME
+    return current.read_text(encoding="utf-8").strip() if current.is_file() else None
 
 
 def list_snapshots(workspace: Workspace) -> list[Snapshot]:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from causalmix_core.corpus import Snapshot, compare, explore, list_snapshots, open_snapshot
 from causalmix_core.corpus.compare import SnapshotComparison
+from causalmix_core.corpus.comparisons import compared
 from causalmix_core.errors import CausalMixError
 from causalmix_core.workspace import Workspace
 from pages.corpus_views import documents, exploring, reading
@@ -85,7 +86,7 @@ def _snapshots(workspace: Workspace, snapshot: Snapshot) -> None:
     other = open_snapshot(workspace, chosen)
     old, new = sorted((other, snapshot), key=lambda s: s.manifest.created_at)
     with guard(), st.spinner("Comparing ...", show_time=True):
-        found = _compared(old.id, str(old.database), new.id, str(new.database), (old, new))
+        found = compared(workspace, old, new)
     _came_and_went(found)
     _drift(snapshot, found)
     _overlay(old, new, found)
@@ -97,13 +98,6 @@ def _snapshots(workspace: Workspace, snapshot: Snapshot) -> None:
                 st.caption("No document.")
             else:
                 documents.show(side, rows, None, None, prefix=title)
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _compared(
-    old: str, old_database: str, new: str, new_database: str, _pair: tuple[Snapshot, Snapshot]
-) -> SnapshotComparison:
-    return compare.compare_snapshots(*_pair, examples=5)
 
 
 def _came_and_went(found: SnapshotComparison) -> None:
