@@ -160,8 +160,8 @@ def scratch_path(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes left half-written in `folder`."""
-    for leftover in folder.glob(".tmp-*"):
+    """Remove what dead processes left half-written in `folder` and in the folders inside."""
+    for leftover in [*folder.glob(".tmp-*"), *folder.glob("[!.]*/.tmp-*")]:
         match = _TMP.match(leftover.name)
         if match and not _runs(int(match.group(1))):
             if leftover.is_dir():

@@ -100,6 +100,15 @@ def test_half_written_files_of_dead_processes_are_swept(tmp_path: Path) -> None:
     assert mine.exists()
 
 
+def test_folders_inside_are_swept_too(tmp_path: Path) -> None:
+    w = make(tmp_path / "w")
+    leftover = w.snapshots / "readings" / ".tmp-999999999-x-a.json"
+    leftover.parent.mkdir()
+    leftover.write_text("half")
+    Workspace.open(w.root)
+    assert not leftover.exists()
+
+
 def test_a_failed_write_keeps_the_old_content(tmp_path: Path) -> None:
     target = tmp_path / "missing-folder" / "f"
     with pytest.raises(CausalMixError, match="Nothing was changed"):
