@@ -49,7 +49,8 @@ def compared(workspace: Workspace, old: Snapshot, new: Snapshot) -> SnapshotComp
     """
     path = workspace.snapshots / COMPARISONS_FOLDER / f"{old.id}-{new.id}.json"
     with old.connect() as con, new.connect() as other:
-        shared = tuple(f for f in columns_of(con).features if f in columns_of(other).features)
+        newer = set(columns_of(other).features)
+        shared = tuple(f for f in columns_of(con).features if f in newer)
         try:
             kept = _Kept.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
