@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from causalmix_core.corpus import DEMO_DESCRIPTIONS, RULES, Feature, Search, Selection, Snapshot, explore
-from causalmix_core.corpus.selection import Duplicates
+from causalmix_core.corpus.selection import Duplicates, SplitName
 from causalmix_core.errors import CausalMixError
 from pages.corpus_views import documents, reading
 from pages.widgets import charts, corpus_charts
@@ -26,6 +26,7 @@ DUPLICATE_WORDS: dict[Duplicates, str] = {
     "only_near": "near-duplicates only",
     "without_exact": "without exact copies",
 }
+SPLIT_WORDS: dict[SplitName, str] = {"train": "training", "heldout": "held out"}
 RANDOM, POOL = "at random", "as in the source"
 
 
@@ -56,6 +57,14 @@ def _restore(snapshot: Snapshot) -> None:
     except CausalMixError as error:
         st.warning(str(error), icon=":material/link_off:")
         selection = Selection()
+    gone = [f"domain {d}" for d in selection.domains if d not in snapshot.domains]
+    gone += [f"language {n}" for n in selection.languages if n not in languages_of(snapshot)]
+    if gone:
+        st.warning(
+            f"This snapshot does not have what the address asks for: {', '.join(gone)}. What is shown is "
+            "selected without it.",
+            icon=":material/link_off:",
+        )
     state["only_ranges"] = dict(selection.ranges)
     state.setdefault("only_domains", [d for d in selection.domains if d in snapshot.domains])
     state["only_breaks"] = [r for r in selection.breaks_any if r in RULES]
@@ -68,6 +77,13 @@ def _restore(snapshot: Snapshot) -> None:
     state["only_kind"] = search.kind if search else "text"
     state["only_case"] = search.case if search else False
     state.setdefault("page_number", 1)
+
+
+def languages_of(snapshot: Snapshot) -> list[str]:
+    """The languages of the pool, the one of most documents first."""
+    spoken = reading.ask(snapshot, explore.language_counts, Selection())
+    documents_in = spoken.groupby("language")["documents"].sum().sort_values(ascending=False)
+    return [str(name) for name in documents_in.index]
 
 
 def _clear() -> None:
@@ -121,14 +137,14 @@ def _conditions(snapshot: Snapshot) -> Selection:
             key="only_keeps",
             persist_state="session",
         )
-        spoken = reading.ask(snapshot, explore.language_counts, Selection())
-        known = spoken.groupby("language")["documents"].sum().sort_values(ascending=False).index.tolist()
-        languages = st.multiselect("Languages", known, key="only_languages", persist_state="session")
+        languages = st.multiselect(
+            "Languages", languages_of(snapshot), key="only_languages", persist_state="session"
+        )
         split = st.segmented_control(
             "Part",
             ["train", "heldout"],
             key="only_split",
-            format_func={"train": "training", "heldout": "held out"}.__getitem__,
+            format_func=SPLIT_WORDS.__getitem__,
             persist_state="session",
         )
     selection = Selection(
@@ -171,8 +187,23 @@ def _chips(snapshot: Snapshot, selection: Selection) -> None:
             ends += "" if high is None else corpus_charts.number(high)
             if st.button(f"{label} {ends}", icon=":material/close:", key=f"drop-{name}"):
                 _set_range(name, None, None)
+        for words in unseen_conditions(selection):
+            st.badge(words, color="gray")
         if st.button("Clear all", icon=":material/filter_alt_off:", key="clear_selection", type="tertiary"):
             _clear()
+
+
+def unseen_conditions(selection: Selection) -> list[str]:
+    """In words, the conditions whose widgets are hidden behind *More conditions*."""
+    words = [] if selection.duplicates == "any" else [DUPLICATE_WORDS[selection.duplicates]]
+    for lead, rules in (("breaks", selection.breaks_any), ("does not break", selection.breaks_none)):
+        if rules:
+            words.append(f"{lead} {' or '.join(RULES[r].label for r in rules)}")
+    if selection.languages:
+        words.append(f"in {' or '.join(selection.languages)}")
+    if selection.split:
+        words.append(SPLIT_WORDS[selection.split])
+    return words
 
 
 def _set_range(feature: str, low: float | None, high: float | None) -> None:

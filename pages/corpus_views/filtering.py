@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
-from causalmix_core.corpus import RULES, Filter, Search, Snapshot, explore, filters
+from causalmix_core.corpus import RULES, Filter, Search, Snapshot, filters
 from causalmix_core.corpus.filters import (
     Condition,
     DuplicateCondition,
     FeatureCondition,
     LanguageCondition,
+    Operator,
     RuleCondition,
     TextCondition,
 )
@@ -34,7 +35,14 @@ KINDS = {
     "language": "language",
     "text": "words in the text",
 }
-OPERATORS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than", "=": "equal to"}
+OPERATORS: dict[Operator, str] = {
+    ">=": "at least",
+    "<=": "at most",
+    ">": "more than",
+    "<": "less than",
+    "=": "equal to",
+    "!=": "other than",
+}
 
 
 def show(workspace: Workspace, snapshot: Snapshot) -> None:
@@ -76,7 +84,8 @@ def _editor(workspace: Workspace, snapshot: Snapshot) -> Filter | None:
         _conditions(snapshot, conditions)
         if len(conditions) > 1:
             match = st.segmented_control(
-                "Kept is what meets", ["all", "any"], required=True, key="filter_match", persist_state="session",
+                "Kept is what meets", ["all", "any"], required=True, key="filter_match",
+                persist_state="session",
                 format_func={"all": "all conditions", "any": "any of them"}.__getitem__,
             )  # fmt: skip
     else:
@@ -168,9 +177,9 @@ def _condition(snapshot: Snapshot, kind: str) -> Condition | None:
         )
         return DuplicateCondition(which=which)
     if kind == "language":
-        spoken = reading.ask(snapshot, explore.language_counts, exploring.of_domains([]))
-        known = spoken.groupby("language")["documents"].sum().sort_values(ascending=False).index.tolist()
-        languages = st.multiselect("Keep documents in", known, key="condition_languages")
+        languages = st.multiselect(
+            "Keep documents in", exploring.languages_of(snapshot), key="condition_languages"
+        )
         return LanguageCondition(languages=tuple(languages)) if languages else None
     text = st.text_input("Words or regular expression", key="condition_text")
     regex = st.checkbox("It is a regular expression", key="condition_regex")

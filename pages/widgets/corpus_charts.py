@@ -16,7 +16,8 @@ _TICKS = 7
 
 
 def number(value: float) -> str:
-    """A number as short as it can be read: `1.5 k`, `0.034`."""
+    """A number as short as it can be read: `15 k`, `0.034`."""
+    value = float(f"{value:.3g}") if abs(value) >= 1e4 else value  # 999,999 is 1 M, not 1e+03 k
     size = abs(value)
     for limit, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if size >= limit:
