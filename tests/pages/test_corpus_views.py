@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_a_range_has_no_bound_where_the_outermost_bin_is_open() -> None:
 @given(st.lists(st.floats(0.01, 1e3), min_size=2, max_size=30), st.sampled_from(["x", "y"]), st.randoms())
 def test_edges_of_cells_are_those_of_the_bins(widths: list[float], axis: str, random) -> None:
     edges = np.cumsum([1.0, *widths])
-    pairs = list(zip(edges[:-1], edges[1:], strict=True))
+    pairs = list(itertools.pairwise(edges))
     cells = pd.DataFrame(pairs * 2, columns=[f"{axis}_lower", f"{axis}_upper"])
     # Two computations of one edge may differ in the last digit.
     cells[f"{axis}_upper"] *= [1 + random.choice((0, 1e-15)) for _ in range(len(cells))]
