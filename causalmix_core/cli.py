@@ -35,8 +35,18 @@ from causalmix_core.mixture import (
     save_mixture,
 )
 from causalmix_core.mixture import suggest as suggest_mixture
-from causalmix_core.probes import LIVE, SwarmSpec, load_engine, read_runs, unused_seed
-from causalmix_core.proxy import PRESETS, PresetName, ProxySpec
+from causalmix_core.probes import (
+    LIVE,
+    Design,
+    SwarmSpec,
+    design_swarm,
+    fit_mixtures,
+    load_engine,
+    read_mixtures,
+    read_runs,
+    unused_seed,
+)
+from causalmix_core.proxy import PRESETS, PresetName
 from causalmix_core.question import gather
 from causalmix_core.workspace import (
     DomainSource,
@@ -132,9 +142,21 @@ def init(
 @app.command()
 def probe(
     workspace: WorkspaceOption = HERE,
-    probes: Annotated[int, typer.Option(help="How many proxies to train.")] = 48,
+    probes: Annotated[
+        int | None, typer.Option(help="How many proxies to train; default: 48, or one per listed mixture.")
+    ] = None,
     proxy: Annotated[PresetName, typer.Option(help="Size of the proxy.")] = "nano",
     tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
+    design: Annotated[
+        Design, typer.Option(help="How mixtures are chosen: dirichlet, sobol, grid or list.")
+    ] = "dirichlet",
+    mixtures: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Mixtures to train: CSV, Parquet, JSON or YAML."),
+    ] = None,
+    max_epochs: Annotated[
+        float | None, typer.Option(help="How often a probe may read a domain at most.")
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Of the design, the initial weights and the order; default: one not used yet."),
@@ -162,7 +184,10 @@ def probe(
         runner.resume(opened, job)
     else:
         chosen = unused_seed(runner, opened) if seed is None else seed
-        job = runner.submit(opened, _swarm(opened, probes, proxy, tokens, chosen))
+        options = _design_options(opened, design, mixtures, max_epochs)
+        swarm = _swarm(opened, probes, proxy, tokens, chosen, options)
+        design_swarm(swarm, open_snapshot(opened).tokens())  # refused here, not in the background
+        job = runner.submit(opened, swarm)
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
         _follow(opened, engine, job)
@@ -362,16 +387,40 @@ def ui(
         sys.exit(0)
 
 
-def _swarm(workspace: Workspace, probes: int, preset: PresetName, tokens: int | None, seed: int) -> SwarmSpec:
+def _design_options(
+    workspace: Workspace, design: Design, mixtures: Path | None, max_epochs: float | None
+) -> dict[str, object]:
+    """The fields of a swarm that its options of design give."""
+    options: dict[str, object] = {"design": design, "max_epochs": max_epochs}
+    if mixtures is None:
+        return options
+    if design not in ("dirichlet", "list"):
+        raise CausalMixError(f"--mixtures is a design of its own; leave out --design {design}.")
+    fitted = fit_mixtures(read_mixtures(mixtures), sorted(open_snapshot(workspace).domains), mixtures.name)
+    for notice in fitted.notices:
+        typer.echo(f"Note: {notice}")
+    return options | {"design": "list", "mixtures": tuple(fitted.mixtures)}
+
+
+def _swarm(
+    workspace: Workspace,
+    probes: int | None,
+    preset: PresetName,
+    tokens: int | None,
+    seed: int,
+    options: dict[str, object] | None = None,
+) -> SwarmSpec:
     """Build a swarm from options; an option out of range becomes words."""
     proxy = PRESETS[preset].model_dump() | ({} if tokens is None else {"tokens": tokens})
+    fields = {
+        "proxy": proxy,
+        "seed": seed,
+        "state_features": tuple(workspace.config().state_features),
+        **(options or {}),
+        **({} if probes is None else {"probes": probes}),
+    }
     try:
-        return SwarmSpec(
-            probes=probes,
-            proxy=ProxySpec(**proxy),
-            seed=seed,
-            state_features=tuple(workspace.config().state_features),
-        )
+        return SwarmSpec.model_validate(fields)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error

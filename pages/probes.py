@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from causalmix_core.corpus import Snapshot
@@ -13,14 +12,12 @@ from causalmix_core.probes import (
     STATE,
     SwarmSpec,
     SwarmStatus,
-    design_swarm,
-    reference_of,
     unused_seed,
 )
 from causalmix_core.proxy import PRESETS, PresetName, ProxySpec
 from causalmix_core.workspace import Workspace
 from jobs import LocalEngine
-from pages.widgets import charts
+from pages.widgets import charts, design_panel
 from pages.widgets.shell import (
     STATE_COLOURS,
     duration,
@@ -34,8 +31,8 @@ from pages.widgets.shell import (
     warm_imports,
 )
 
+# Between two looks at a running swarm; drawing takes time from the training on a small machine.
 REFRESH = "2s"
-"""Between two looks at a running swarm; drawing takes time from the training on a small machine."""
 PRESET_WORDS: dict[PresetName, str] = {
     "nano": "nano · minutes on a laptop",
     "micro": "micro · an hour on a laptop",
@@ -129,15 +126,11 @@ def design(workspace: Workspace, snapshot: Snapshot, first: bool) -> None:
     st.subheader("Design a swarm" if first else "Design another swarm", anchor=False)
     controls, picture = st.columns([2, 3], gap="large")
     with controls:
-        probes = st.slider(
-            "Probes", 8, 256, 48, step=8,
-            help="Proxies to train, each on a mixture of its own. More give narrower intervals; about "
-            "8 per domain are a start, 50 to 100 per domain show how effects depend on the pool's state.",
-        )  # fmt: skip
+        chosen = design_panel.choose_design(snapshot.domains)
         preset = st.selectbox(
             "Proxy",
             list(PRESETS),
-            format_func=PRESET_WORDS.__getitem__,
+            format_func=lambda name: PRESET_WORDS.get(name, name),
             help="The small language model that stands in for the large one. All proxies of a swarm "
             "start from the same weights and read their documents in the same order, so differences "
             "come from the mixture.",
@@ -155,31 +148,28 @@ def design(workspace: Workspace, snapshot: Snapshot, first: bool) -> None:
             help="Decides the mixtures, the first weights and the order of documents. Another seed "
             "gives an independent swarm.",
         )  # fmt: skip
-        proxy = PRESETS[preset].model_copy(update={"tokens": int(tokens)})
+        settings = design_panel.advanced(chosen["design"] if chosen else "list")
+        if chosen is None:
+            return
         swarm = SwarmSpec(
-            probes=probes,
-            proxy=proxy,
+            proxy=PRESETS[preset].model_copy(update={"tokens": int(tokens)}),
             seed=int(seed),
             state_features=tuple(workspace.config().state_features),
+            **chosen,
+            **settings,
         )
+        try:
+            planned = design_panel.plan(swarm, snapshot.tokens())
+        except CausalMixError as error:
+            st.error(str(error), icon=":material/error:")
+            return
         cost(workspace, swarm)
         if st.button("Launch the swarm", type="primary", icon=":material/rocket_launch:"):
             with guard():
                 LocalEngine().submit(workspace, swarm)
             st.rerun()
     with picture:
-        planned = design_swarm(swarm, snapshot.tokens())
-        mixtures = pd.DataFrame([p.mixture for p in planned])
-        charts.show(
-            charts.design_strips(mixtures, reference_of(swarm, snapshot.tokens())),
-            key="design",
-            height=90 + 48 * len(snapshot.domains),
-        )
-        st.caption(
-            "Each dot is the weight of a domain in one planned probe. Mixtures are drawn at random around "
-            "the weights by size, some close and some far; each probe also reads its own random, tilted "
-            "half of the pool, so that effects can be told apart by the state of the pool."
-        )
+        design_panel.show_plan(swarm, planned, snapshot)
 
 
 def cost(workspace: Workspace, swarm: SwarmSpec) -> None:

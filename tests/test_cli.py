@@ -524,3 +524,23 @@ def test_version(causalmix: Run) -> None:
     from causalmix_core import __version__
 
     assert causalmix("--version") == Said(0, f"causalmix {__version__}\n", "")
+
+
+def test_a_swarm_of_listed_mixtures_is_checked_before_it_runs(
+    causalmix: Run, refused: Callable[..., str], workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"code": [0.2, 0.5], "prose": [0.3, 0.25], "sums": [0.5, 0.25]})
+    listed = tmp_path / "mixtures.csv"
+    rows.assign(sums=[0.1, 0.25]).to_csv(listed, index=False)
+    assert "mixtures.csv" in refused("probe", "-w", workspace.root, "--mixtures", listed)
+    rows.to_csv(listed, index=False)
+    assert "leave out --design grid" in refused(
+        "probe", "-w", workspace.root, "--mixtures", listed, "--design", "grid"
+    )
+    assert LocalEngine().jobs(workspace) == []
+    said = causalmix("probe", "-w", workspace.root, "--mixtures", listed, "--tokens", 10**9, "--detach")
+    job = LocalEngine().jobs(workspace)[0]
+    assert said.out == f"Job {job} runs in the background.\n"
+    swarm = LocalEngine().status(workspace, job).swarm
+    assert (swarm.probes, swarm.design) == (2, "list")
+    assert [m["code"] for m in swarm.mixtures] == [0.2, 0.5]

@@ -4,7 +4,15 @@
 `load_engine` finds what runs a swarm in the background.
 """
 
-from causalmix_core.probes.design import Probe, SwarmSpec, design_swarm, reference_of
+from causalmix_core.probes.design import (
+    Design,
+    Probe,
+    SwarmSpec,
+    assignment_of,
+    design_swarm,
+    reference_of,
+)
+from causalmix_core.probes.design_summary import DesignSummary, describe_design
 from causalmix_core.probes.engine import (
     LIVE,
     SwarmEngine,
@@ -13,6 +21,7 @@ from causalmix_core.probes.engine import (
     load_engine,
     unused_seed,
 )
+from causalmix_core.probes.mixture_list import FittedMixtures, fit_mixtures, parse_mixtures, read_mixtures
 from causalmix_core.probes.runs import LOSS, STATE, WEIGHT, Assignment, RunTable, read_runs
 
 __all__ = [
@@ -21,14 +30,22 @@ __all__ = [
     "STATE",
     "WEIGHT",
     "Assignment",
+    "Design",
+    "DesignSummary",
+    "FittedMixtures",
     "Probe",
     "RunTable",
     "SwarmEngine",
     "SwarmSpec",
     "SwarmState",
     "SwarmStatus",
+    "assignment_of",
+    "describe_design",
     "design_swarm",
+    "fit_mixtures",
     "load_engine",
+    "parse_mixtures",
+    "read_mixtures",
     "read_runs",
     "reference_of",
     "unused_seed",

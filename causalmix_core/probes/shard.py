@@ -5,6 +5,7 @@ Every engine runs this same function, so a probe's record does not depend on whe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,10 +15,23 @@ import pandas as pd
 from causalmix_core import __version__
 from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
-from causalmix_core.probes.design import Probe, SwarmSpec
+from causalmix_core.probes.design import Probe, SwarmSpec, assignment_of
 from causalmix_core.probes.runs import LOSS, STATE, WEIGHT
-from causalmix_core.proxy import DomainTokens, TokenPool, heldout_windows, train_proxies
-from causalmix_core.proxy.training import Progress
+from causalmix_core.proxy import (
+    DomainTokens,
+    TokenPool,
+    Trained,
+    bits_per_byte,
+    heldout_windows,
+    train_proxies,
+)
+from causalmix_core.proxy.training import Progress, spread_windows
+
+BITS = "bpb/"
+TRAJECTORY = "trajectory"
+"""Column with what a probe knew on the way, as JSON: a list of points, each with the tokens read,
+`loss/<domain>` in nats per token and `bpb/<domain>` in bits per byte; null where a loss is not finite. Points
+before the last are means over fewer windows: they compare across probes, not with the last point."""
 
 
 def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
@@ -64,12 +78,10 @@ def run_shard(
     used as data.
     """
     sub_pools = [pool.sub_pool(p.tilt) for p in probes]
-    sequences = np.stack(
-        [
-            pool.sequences(s, p.mixture, swarm.proxy.sequences, swarm.proxy.sequence_length)
-            for s, p in zip(sub_pools, probes, strict=True)
-        ]
-    )
+    count, length = swarm.proxy.sequences, swarm.proxy.sequence_length
+    sequences = np.empty((len(probes), count, length), np.uint16)
+    for row, sub_pool, probe in zip(sequences, sub_pools, probes, strict=True):
+        row[:] = pool.sequences(sub_pool, probe.mixture, count, length)
     trained = train_proxies(
         swarm.proxy,
         sequences,
@@ -89,7 +101,7 @@ def run_shard(
                 "probe": probe.number,
                 "status": "finished" if np.isfinite(list(losses.values())).all() else "failed",
                 "snapshot": snapshot_id,
-                "assignment": "randomised",
+                "assignment": assignment_of(swarm),
                 "seed": swarm.seed,
                 "proxy": swarm.proxy.model_dump_json(),
                 "tokens": swarm.proxy.sequences * swarm.proxy.sequence_length,
@@ -98,6 +110,22 @@ def run_shard(
                 **{WEIGHT + d: w for d, w in sorted(probe.mixture.items())},
                 **{STATE + f: v for f, v in sorted(sub_pool.state.items())},
                 **losses,
+                TRAJECTORY: trajectory_of(trained, pool, i),
             }
         )
     return pd.DataFrame(rows)
+
+
+def trajectory_of(trained: Trained, pool: TokenPool, proxy: int) -> str:
+    """The trajectory of one proxy of a shard, as the run table keeps it."""
+    points = []
+    for point in trained.trajectory:
+        written: dict[str, float | None] = {"tokens": point.tokens}
+        for domain, values in sorted(point.losses.items()):
+            loss = float(values[proxy])
+            finite = bool(np.isfinite(loss))
+            read = spread_windows(pool.heldout[domain], point.windows[domain])
+            written[LOSS + domain] = loss if finite else None
+            written[BITS + domain] = bits_per_byte(loss, read) if finite else None
+        points.append(written)
+    return json.dumps(points, allow_nan=False)

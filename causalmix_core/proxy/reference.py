@@ -32,7 +32,7 @@ from causalmix_core.proxy.training import _schedule
 from causalmix_core.workspace import Workspace, scratch_path
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
+    from transformers import PreTrainedModel
 
     from causalmix_core.corpus.snapshot import Snapshot
 
@@ -68,11 +68,11 @@ class ReferenceModel:
     """A trained reference.
 
     Attributes:
-        model: a `LlamaForCausalLM` on byte tokens, float32, in evaluation mode.
+        model: a language model of the spec's family on byte tokens, float32, in evaluation mode.
         record: where it comes from.
     """
 
-    model: LlamaForCausalLM
+    model: PreTrainedModel
     record: ReferenceRecord
 
 
@@ -210,8 +210,6 @@ def load_reference(folder: Path) -> ReferenceModel:
     Raises:
         CausalMixError: there is none, or it is damaged.
     """
-    from transformers import LlamaForCausalLM
-
     record = reference_record(folder)
     if record is None:
         raise CausalMixError(
@@ -220,7 +218,7 @@ def load_reference(folder: Path) -> ReferenceModel:
         )
     try:
         with quiet_transformers():
-            model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True)
+            model = record.spec.model_class.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever the loader stumbles over, the file is what is wrong
         raise CausalMixError(
             f"The reference proxy in {folder} is damaged. Delete the folder and train a reference again."
@@ -228,15 +226,8 @@ def load_reference(folder: Path) -> ReferenceModel:
     return ReferenceModel(model.float().eval(), record)
 
 
-def _new_model(spec: ProxySpec, seed: int) -> LlamaForCausalLM:
-    import torch
-    from transformers import LlamaForCausalLM
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlamaForCausalLM(spec.hf_config())
-    model.set_attn_implementation("sdpa")  # eager is for vmap; this is twice as fast
-    return model
+def _new_model(spec: ProxySpec, seed: int) -> PreTrainedModel:
+    return spec.new_model(seed, "sdpa")  # eager is for vmap; this is twice as fast
 
 
 def _batches(count: int, spec: ProxySpec, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

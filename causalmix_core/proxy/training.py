@@ -1,27 +1,49 @@
-"""Training many proxies at once: K models of one shape as one stacked model.
+"""Training many proxies at once, each on its own sequences, and measuring them on the way.
 
-The Hugging Face module is run under `vmap` over K sets of parameters (`torch.func`), so K small matrix
-products become one large one. Proxies do not see each other: vmap keeps them apart, AdamW works element
-by element on the stacked parameters, gradients are clipped per proxy, and a proxy that diverges leaves
-only its own slice without a number.
+All proxies take a step before any takes the next. They are cut into stacks of a size that the device is
+good at (`stack_size`); what a proxy learns depends neither on its stack nor on its mates there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from causalmix_core.proxy.spec import ProxySpec
-
-if TYPE_CHECKING:
-    import torch
+from causalmix_core.errors import CausalMixError
+from causalmix_core.proxy.memory import bytes_per_proxy, in_words, stack_size
+from causalmix_core.proxy.spec import END_OF_DOCUMENT, ProxySpec
+from causalmix_core.proxy.stack import Stack, new_stacks, work_through
 
 Progress = Callable[[int, np.ndarray], None]
-"""Called with the steps done and the mean training loss of each proxy since the last call, shape (K,)."""
+"""Called with the steps done and the mean training loss of each proxy since the last call, shape (K,); NaN
+for a proxy that diverged."""
+
+POINTS = 4
+"""Points of a trajectory; each comes after twice the tokens of the one before, the last is the end."""
+EXTRA = 0.04
+"""Part of the training time that the points before the last may take."""
+WINDOWS = 16
+"""Held-out windows that are read at once."""
+
+
+@dataclass(frozen=True)
+class TrajectoryPoint:
+    """What proxies knew at a point of their training.
+
+    Attributes:
+        tokens: training tokens that each had read.
+        losses: held-out loss per domain in nats per token, each of shape (K,); NaN where a proxy had
+            diverged.
+        windows: by domain, the held-out windows these are means of. Points before the last read fewer,
+            the same for every proxy.
+    """
+
+    tokens: int
+    losses: dict[str, np.ndarray]
+    windows: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -31,9 +53,14 @@ class Trained:
     Attributes:
         losses: held-out loss per domain in nats per token, each of shape (K,); NaN where a proxy
             diverged.
+        trajectory: the same at some points of training, by growing tokens; the last is the end. The
+            learning rate falls until the end, so a point on the way is no forecast of a shorter training.
+        failed_at: the step in which a proxy diverged and was stopped, 0 where it did not; shape (K,).
     """
 
     losses: dict[str, np.ndarray]
+    trajectory: list[TrajectoryPoint] = field(default_factory=list)
+    failed_at: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
 
 def choose_device() -> str:
@@ -50,10 +77,14 @@ def train_proxies(
     *,
     seed: int,
     device: str = "cpu",
+    stack: int | None = None,
     progress: Progress | None = None,
     progress_every: int = 20,
 ) -> Trained:
     """Train K proxies from the same initial weights, each on its own sequences, and measure them.
+
+    A proxy whose loss or gradient is not finite is stopped there and then. A stack that runs out of the
+    memory of a GPU is halved and goes on.
 
     Args:
         spec: the proxy; all K share it.
@@ -61,72 +92,101 @@ def train_proxies(
         heldout: windows by domain, int64, shape (windows, spec.sequence_length).
         seed: of the initial weights.
         device: a torch device.
+        stack: proxies that are computed as one at most; None: what the device is good at. It changes
+            results by rounding only.
         progress: called every `progress_every` steps and at the end; an exception in it ends the
             training (cancel).
         progress_every: steps between two calls.
 
     Returns:
-        Held-out losses per domain.
+        Held-out losses per domain, at the end and on the way.
+
+    Raises:
+        CausalMixError: the proxies do not fit into memory.
     """
     import torch
-    from torch.func import functional_call, stack_module_state, vmap
 
     count = len(sequences)
-    base, models = _build(spec, count, seed)
-    parameters, buffers = stack_module_state(models)
-    parameters = {name: p.detach().to(device).requires_grad_() for name, p in parameters.items()}
-    buffers = {name: b.to(device) for name, b in buffers.items()}
-
-    def loss_of_one(p: dict[str, torch.Tensor], b: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        inputs = {"input_ids": x, "labels": x, "use_cache": False}
-        loss: torch.Tensor = functional_call(base, (p, b), (), inputs).loss
-        return loss
-
-    losses_of = vmap(loss_of_one)
-    optimiser = torch.optim.AdamW(
-        [  # stacked matrices have three axes, stacked norms two; norms are not decayed
-            {"params": [p for p in parameters.values() if p.dim() > 2]},
-            {"params": [p for p in parameters.values() if p.dim() <= 2], "weight_decay": 0.0},
-        ],
-        lr=spec.learning_rate,
-        betas=(0.9, 0.95),
-        weight_decay=spec.weight_decay,
-        foreach=True,
-    )
-    running, since = torch.zeros(count, device=device), 0
+    stacks = _begin(spec, count, stack or stack_size(spec, device), seed, device)
+    points = checkpoints(spec)
+    early = _early_windows(spec, heldout)
+    trajectory: list[TrajectoryPoint] = []
+    failed_at = np.zeros(count, int)
+    running, since = np.zeros(count), 0
     for step in range(spec.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = spec.learning_rate * _schedule(step, spec)
         rows = slice(step * spec.batch_size, (step + 1) * spec.batch_size)
-        batch = torch.from_numpy(sequences[:, rows].astype(np.int64)).to(device)
-        losses = losses_of(parameters, buffers, batch)
-        losses.sum().backward()
-        _clip_each(list(parameters.values()), spec.clip_norm)
-        optimiser.step()
-        optimiser.zero_grad()
-        running += losses.detach()
+        rate = spec.learning_rate * _schedule(step, spec)
+        now = np.full(count, np.nan)
+
+        def advance(
+            stack: Stack, rows: slice = rows, rate: float = rate, now: np.ndarray = now, step: int = step
+        ) -> None:
+            members = stack.members
+            batch = torch.from_numpy(sequences[members, rows].astype(np.int64)).to(device)
+            now[members], failed = stack.step(batch, rate)
+            failed_at[failed] = step + 1
+
+        stacks = work_through(stacks, advance)
+        running += now
         since += 1
+        if step + 1 in points:
+            chosen = dict(heldout) if step + 1 == spec.steps else early
+            stacks, losses = _evaluate(stacks, chosen, count, device)
+            tokens = (step + 1) * spec.batch_size * spec.sequence_length
+            trajectory.append(TrajectoryPoint(tokens, losses, {d: len(w) for d, w in chosen.items()}))
         if progress and (since == progress_every or step + 1 == spec.steps):
-            progress(step + 1, (running / since).cpu().numpy())
-            running, since = torch.zeros(count, device=device), 0
-    with torch.no_grad():
-        return Trained(_evaluate(losses_of, parameters, buffers, heldout, count, device))
+            progress(step + 1, running / since)
+            running, since = np.zeros(count), 0
+    return Trained(trajectory[-1].losses, trajectory, failed_at)
 
 
-def _build(spec: ProxySpec, count: int, seed: int) -> tuple[torch.nn.Module, list[torch.nn.Module]]:
-    """A parameterless base model and `count` equal models, without touching torch's global seed."""
+def checkpoints(spec: ProxySpec) -> list[int]:
+    """Steps after which held-out losses are measured: an eighth, a quarter, a half and all of training."""
+    return sorted({math.ceil(spec.steps / 2**n) for n in range(POINTS)})
+
+
+def bits_per_byte(loss: float, windows: np.ndarray) -> float:
+    """A loss in nats per token as bits per byte of text.
+
+    What ends a document is predicted like a byte and is none, so its cost is spread over the bytes.
+
+    Args:
+        loss: mean over the predicted tokens of `windows`.
+        windows: held-out windows, shape (n, length); all tokens but the first of each are predicted.
+    """
+    predicted = windows[:, 1:]
+    text = int((predicted != END_OF_DOCUMENT).sum())
+    return loss / math.log(2) * predicted.size / max(1, text)
+
+
+def spread_windows(windows: np.ndarray, wanted: int) -> np.ndarray:
+    """At most `wanted` of the windows and at least one, evenly spread."""
+    at = np.unique(np.linspace(0, len(windows) - 1, min(max(1, wanted), len(windows))).astype(int))
+    spread: np.ndarray = windows[at]
+    return spread
+
+
+def _early_windows(spec: ProxySpec, heldout: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The windows for the points before the last, so few that all of them stay within `EXTRA`.
+
+    Reading takes about a third of the time of training on as many tokens.
+    """
+    tokens = spec.sequences * spec.sequence_length
+    wanted = 3 * EXTRA * tokens / max(1, (POINTS - 1) * len(heldout) * spec.sequence_length)
+    return {d: spread_windows(w, int(wanted)) for d, w in heldout.items()}
+
+
+def _begin(spec: ProxySpec, count: int, size: int, seed: int, device: str) -> list[Stack]:
     import torch
-    from transformers import LlamaForCausalLM
 
-    config = spec.hf_config()
-    models = []
-    for _ in range(count):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            models.append(LlamaForCausalLM(config).train())
-    with torch.device("meta"):
-        base = LlamaForCausalLM(config)
-    return base, models
+    try:
+        return new_stacks(spec, range(count), size, seed, device)
+    except torch.OutOfMemoryError as error:
+        raise CausalMixError(
+            f"The memory of {device} does not hold {count} proxies at once, about "
+            f"{in_words(count * bytes_per_proxy(spec))}. Train fewer together, choose a smaller proxy, or "
+            "free the memory that other programs use."
+        ) from error
 
 
 def _schedule(step: int, spec: ProxySpec) -> float:
@@ -137,35 +197,24 @@ def _schedule(step: int, spec: ProxySpec) -> float:
     return (spec.steps - step) / max(1, spec.steps - warm)
 
 
-def _clip_each(parameters: Sequence[torch.Tensor], norm: float) -> None:
-    """Scale each proxy's gradient to at most `norm`; a proxy never changes another's scale."""
-    import torch
-
-    grads = [p.grad for p in parameters if p.grad is not None]
-    square = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0)
-    scale = (norm / (square.sqrt() + 1e-6)).clamp(max=1.0)
-    for g in grads:
-        g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))
-
-
 def _evaluate(
-    losses_of: Callable[..., torch.Tensor],
-    parameters: dict[str, torch.Tensor],
-    buffers: dict[str, torch.Tensor],
-    heldout: Mapping[str, np.ndarray],
-    count: int,
-    device: str,
-    chunk: int = 16,
-) -> dict[str, np.ndarray]:
-    """Mean held-out loss per domain over the same windows for every proxy."""
+    stacks: Sequence[Stack], heldout: Mapping[str, np.ndarray], count: int, device: str
+) -> tuple[list[Stack], dict[str, np.ndarray]]:
+    """Mean held-out loss per domain over the same windows for every proxy; NaN for those in no stack."""
     import torch
 
-    out: dict[str, np.ndarray] = {}
-    for domain, windows in heldout.items():
-        total = np.zeros(count)
-        for first in range(0, len(windows), chunk):
-            part = torch.from_numpy(windows[first : first + chunk]).to(device)
-            x = part.expand(count, *part.shape)
-            total += losses_of(parameters, buffers, x).cpu().numpy().astype(float) * len(part)
-        out[domain] = total / len(windows)
-    return out
+    out = {domain: np.full(count, np.nan) for domain in heldout}
+
+    def measure(stack: Stack) -> None:
+        # Without gradients, four times the windows of a training step take less memory than the step.
+        chunk = min(WINDOWS, 4 * stack.architecture.spec.batch_size)
+        for domain, windows in heldout.items():
+            total = np.zeros(len(stack))
+            for first in range(0, len(windows), chunk):
+                part = torch.from_numpy(windows[first : first + chunk]).to(device)
+                losses = stack.losses(part.expand(len(stack), *part.shape))
+                total += losses.float().cpu().numpy().astype(float) * len(part)
+            out[domain][stack.members] = total / len(windows)
+
+    with torch.no_grad():
+        return work_through(stacks, measure), out

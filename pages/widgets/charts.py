@@ -118,37 +118,6 @@ def training_curves(curves: Mapping[int, Sequence[tuple[int, float]]], tokens: i
     return figure
 
 
-def design_strips(mixtures: pd.DataFrame, reference: Mapping[str, float]) -> go.Figure:
-    """Where the planned mixtures lie: a strip of weights per domain, with the reference marked."""
-    domains = sorted(reference)
-    colours = palette(domains)
-    rng = np.random.default_rng(0)
-    figure = go.Figure()
-    for i, domain in enumerate(domains):
-        figure.add_scatter(
-            x=100 * mixtures[domain],
-            y=i + rng.uniform(-0.22, 0.22, len(mixtures)),
-            mode="markers",
-            marker={"size": 6, "color": colours[domain], "opacity": 0.6},
-            showlegend=False,
-            hovertemplate="%{x:.1f}%<extra>" + domain + "</extra>",
-        )
-    figure.add_scatter(
-        x=[100 * reference[d] for d in domains],
-        y=list(range(len(domains))),
-        mode="markers",
-        marker={"symbol": "line-ns", "size": 22, "line": {"width": 2, "color": muted()}},
-        name="weight by size",
-        hovertemplate="%{x:.1f}%<extra>weight by size</extra>",
-    )
-    figure.update_xaxes(title_text="weight of the domain in a probe", ticksuffix="%", rangemode="tozero")
-    figure.update_yaxes(
-        tickvals=list(range(len(domains))), ticktext=domains, autorange="reversed", showgrid=False
-    )
-    figure.update_layout(legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"})
-    return figure
-
-
 def weight_against_loss(frame: pd.DataFrame, domain: str, outcome: str) -> go.Figure:
     """One point per probe: the weight of a domain and an outcome."""
     figure = go.Figure(
