@@ -187,7 +187,8 @@ def cost(workspace: Workspace, swarm: SwarmSpec) -> None:
     else:
         st.caption(f"{size}.")
         if st.button("Estimate the time", icon=":material/timer:", help="Trains for a second or two."):
-            timed[key] = throughput(swarm.proxy)
+            with guard():  # a proxy may be too large for this machine
+                timed[key] = throughput(swarm.proxy)
             st.rerun()
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalmix_core.errors import CausalMixError
@@ -56,6 +56,7 @@ def test_the_random_part_is_shared_and_the_seed_changes_it() -> None:
     assert pool(seed=1).sub_pool({}).order["a"].tolist() != a.order["a"].tolist()
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.floats(0, 1), st.integers(1, 400))
 def test_realised_weights_follow_the_mixture(weight: float, count: int) -> None:
     p = pool(documents=20)
