@@ -86,7 +86,7 @@ def _snapshots(workspace: Workspace, snapshot: Snapshot) -> None:
     other = open_snapshot(workspace, chosen)
     old, new = sorted((other, snapshot), key=lambda s: s.manifest.created_at)
     with guard(), st.spinner("Comparing ...", show_time=True):
-        found = compared(workspace, old, new)
+        found = _compared(str(old.database), str(new.database), workspace, old, new)
     _came_and_went(found)
     _drift(snapshot, found)
     _overlay(old, new, found)
@@ -98,6 +98,13 @@ def _snapshots(workspace: Workspace, snapshot: Snapshot) -> None:
                 st.caption("No document.")
             else:
                 documents.show(side, rows, None, None, prefix=title)
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _compared(
+    old_database: str, new_database: str, _workspace: Workspace, _old: Snapshot, _new: Snapshot
+) -> SnapshotComparison:
+    return compared(_workspace, _old, _new)
 
 
 def _came_and_went(found: SnapshotComparison) -> None:
