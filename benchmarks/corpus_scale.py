@@ -301,7 +301,7 @@ def _serving(root: Path) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        while True:
+        while server.poll() is None:
             try:
                 urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
                 break
@@ -330,6 +330,9 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--output", type=Path)
+    parser.add_argument(
+        "--keep", metavar="SQL", help="time the views on what a filter with this predicate keeps"
+    )
     args = parser.parse_args()
     lines = [
         "# A pool of millions of documents",
@@ -341,6 +344,9 @@ def main() -> None:
     if not args.workspace.exists():
         lines += read(args.corpus, args.workspace)
     workspace = Workspace.open(args.workspace)
+    if args.keep:
+        apply_filter(workspace, open_snapshot(workspace), Filter(name="kept", sql=args.keep))
+        lines += [f"Of these {open_snapshot(workspace).documents:,} documents: `{args.keep}`.", ""]
     lines += time_app(args.workspace)
     lines += time_views(open_snapshot(workspace))
     lines += filtered(workspace)

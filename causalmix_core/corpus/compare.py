@@ -94,24 +94,6 @@ def similarity(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return pd.DataFrame(result, index=names, columns=names)
 
 
-def overlay(
-    con: duckdb.DuckDBPyConnection, feature: str, domains: Sequence[str], bins: int = 40
-) -> pd.DataFrame:
-    """The distributions of a feature in several domains, each as shares of its own documents.
-
-    Returns:
-        Columns domain, lower, upper, documents, fraction; the bins of `explore.histogram`. The fractions of
-        a domain sum to one, or are 0 where it has no value.
-
-    Raises:
-        CausalMixError: no such feature or domain, or no bin.
-    """
-    table = histogram(con, feature, Selection(domains=tuple(domains)), bins).drop(columns="selected")
-    totals = table.groupby("domain")["documents"].transform("sum")
-    table["fraction"] = table["documents"] / totals.clip(lower=1)
-    return table
-
-
 def overlay_snapshots(
     old: duckdb.DuckDBPyConnection,
     new: duckdb.DuckDBPyConnection,

@@ -664,8 +664,9 @@ def _sample(
     chosen = condition
     if total > wanted:
         # A few more than wanted, so that chance rarely leaves less; LIMIT cuts what is too much.
-        share = min(1.0, (wanted + 4 * math.sqrt(wanted) + 1) / total)
-        chosen = f"({condition}) AND hash(document) < {int(share * (2**64 - 1))}::UBIGINT"
+        share = (wanted + 4 * math.sqrt(wanted) + 1) / total
+        if share < 1:
+            chosen = f"({condition}) AND hash(document) < {int(share * 2**64)}::UBIGINT"
     return con.execute(
         f"SELECT {what} FROM documents WHERE {chosen} ORDER BY hash(document), domain LIMIT {int(wanted)}",
         parameters,

@@ -17,7 +17,6 @@ from causalmix_core.corpus.compare import (
     binned_divergence,
     compare_snapshots,
     jensen_shannon,
-    overlay,
     overlay_snapshots,
     similarity,
     stability_index,
@@ -172,19 +171,6 @@ def test_similar_domains_are_close_and_others_far(tmp_path):
     assert table.loc["code", "one"] == pytest.approx(jensenshannon(wide["code"], wide["one"], base=2) ** 2)
     assert table.loc["one", "twin"] < table.loc["one", "code"]
     assert table.loc["mixed", "code"] < table.loc["one", "code"] <= 1
-
-
-def test_overlaid_distributions_are_shares(old):
-    with old.connect() as con:
-        table = overlay(con, "words", ["web", "code"], bins=9)
-    assert list(table.columns) == ["domain", "lower", "upper", "documents", "fraction"]
-    assert set(table["domain"]) == {"web", "code"}
-    sums = table.groupby("domain")["fraction"].sum()
-    np.testing.assert_allclose(sums, 1)
-    web = table[table["domain"] == "web"]
-    np.testing.assert_allclose(web["fraction"], web["documents"] / 400)
-    with old.connect() as con, pytest.raises(CausalMixError, match="no domain 'books'"):
-        overlay(con, "words", ["books"])
 
 
 # --- snapshots ---

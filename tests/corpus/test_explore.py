@@ -673,3 +673,16 @@ def test_damaged_texts_are_a_message(tmp_path):
         ):
             with pytest.raises(CausalMixError, match="cannot be read"):
                 ask()
+
+
+@pytest.mark.parametrize("wanted", [1, 20, 50, 59, 60, 61])
+def test_a_sample_of_nearly_all_documents_is_drawn(pool, prose, wanted):
+    """A few more than wanted are looked at first, which may be more than there are."""
+    workspace = pool(web=prose(60, 1))
+    ingest(workspace)
+    with open_snapshot(workspace).connect() as con:
+        found = explore.density(con, "words", "bytes", Selection(), bins=5, sample=wanted).sample
+        assert len(found) <= wanted
+        assert len(found) >= min(wanted, 60) - 10
+        used = explore.correlations(con, ["words", "bytes"], Selection(), sample=max(2, wanted)).documents
+        assert used <= max(2, wanted)
