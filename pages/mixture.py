@@ -25,7 +25,14 @@ from causalmix_core.probes import LOSS
 from causalmix_core.question import Question
 from causalmix_core.workspace import Workspace
 from pages.widgets import charts
-from pages.widgets.mixture_sliders import SliderRow, Tone, from_units, mixture_sliders, to_units
+from pages.widgets.mixture_sliders import (
+    SliderRow,
+    Tone,
+    from_units,
+    last_released,
+    mixture_sliders,
+    to_units,
+)
 from pages.widgets.shell import (
     choose_estimator,
     fitted,
@@ -36,6 +43,7 @@ from pages.widgets.shell import (
     user,
 )
 
+SLIDERS = "sliders"
 POLICIES: dict[Policy, str] = {
     "search": "Search (cautious)",
     "analytical": "Analytical (paper's policy A)",
@@ -64,6 +72,10 @@ def held_mixture(question: Question) -> Held:
     held: Held | None = st.session_state.get("mixture")
     if held is None or set(held.weights) != set(question.runs.domains):
         held = set_mixture(question.reference, "manual", None)
+    released = last_released(question.runs.domains, key=SLIDERS, revision=held.revision)
+    if released is not None and released.units != to_units(held.weights):
+        held = replace(held, weights=from_units(released.units), policy="manual", radius=None)
+        st.session_state["mixture"] = held
     return held
 
 
@@ -130,12 +142,7 @@ def sliders(model: EffectModel, question: Question, budget: int) -> Mixture:
         "With each weight: what +1 point of the domain, taken from the others in proportion, does to the "
         "objective at this mixture, with its 95% interval. The mark under a track is the reference."
     )
-    released = mixture_sliders(rows, key="sliders", revision=held.revision)
-    if released is not None and released.units != units:
-        # The browser keeps what it shows within a revision; the numbers beside it follow.
-        weights = from_units(released.units)
-        st.session_state["mixture"] = replace(held, weights=weights, policy="manual", radius=None)
-        st.rerun()
+    mixture_sliders(rows, key=SLIDERS, revision=held.revision)
     return held.weights
 
 

@@ -26,13 +26,15 @@ def show(workspace: Workspace, snapshot: Snapshot) -> None:
     budget = left.number_input(
         "Token budget of the training run",
         min_value=1_000,
-        value=workspace.config().token_budget,
+        # Kept by hand: the browser then draws the field with the chosen budget from the start when the
+        # curator comes back, instead of drawing the default and being told better afterwards.
+        value=st.session_state.get("chosen_budget", workspace.config().token_budget),
         step=1_000_000,
         key="budget",
-        persist_state="session",
         help="Decides how often each domain is read (epochs), and which warnings apply. The default is "
         "token_budget in workspace.yaml.",
     )
+    st.session_state["chosen_budget"] = budget
     mixtures = _mixtures(workspace, snapshot)
     chosen = right.selectbox(
         "Mixture",

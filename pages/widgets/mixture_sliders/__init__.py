@@ -19,7 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.simplex import Mixture, check_mixture, in_units
 
-__all__ = ["UNIT", "Released", "SliderRow", "Tone", "from_units", "mixture_sliders", "to_units"]
+__all__ = [
+    "UNIT",
+    "Released",
+    "SliderRow",
+    "Tone",
+    "from_units",
+    "last_released",
+    "mixture_sliders",
+    "to_units",
+]
 
 UNIT = 10_000
 """Units in a whole mixture: one unit is 0.01 %, the finest step that the number field shows."""
@@ -108,18 +117,8 @@ def mixture_sliders(rows: Sequence[SliderRow], *, key: str, revision: int) -> Re
         CausalMixError: the rows are empty, name a domain twice, or do not sum to `UNIT`.
     """
     _check_rows(rows)
-    domains = [row.domain for row in rows]
-    memory = f"{key}/released"
-    kept: _Payload | None = st.session_state.get(memory)
-    for candidate in (_read(st.session_state.get(key)), kept):
-        if candidate is not None and candidate.revision == revision and candidate.fits(domains):
-            kept = st.session_state[memory] = candidate
-            break
-    else:
-        kept = None
-    released = None
-    if kept is not None:
-        released = Released({d: kept.units[d] for d in domains}, frozenset(kept.locked))
+    released = last_released([row.domain for row in rows], key=key, revision=revision)
+    if released is not None:
         rows = [
             replace(row, units=released.units[row.domain], locked=row.domain in released.locked)
             for row in rows
@@ -130,6 +129,26 @@ def mixture_sliders(rows: Sequence[SliderRow], *, key: str, revision: int) -> Re
         on_value_change=_rerun_only,
     )
     return released
+
+
+def last_released(domains: Sequence[str], *, key: str, revision: int) -> Released | None:
+    """What the user last released, known before the sliders are drawn.
+
+    So a page can compute what it shows beside them in the same run. Running the page a second time for it
+    would swallow a button that was pressed together with the release.
+
+    Args:
+        domains: the domains of the rows, in their order.
+        key: key of the component.
+        revision: number of the values that the program has set; older releases do not count.
+    """
+    memory = f"{key}/released"
+    kept: _Payload | None = st.session_state.get(memory)
+    for candidate in (_read(st.session_state.get(key)), kept):
+        if candidate is not None and candidate.revision == revision and candidate.fits(domains):
+            st.session_state[memory] = candidate
+            return Released({d: candidate.units[d] for d in domains}, frozenset(candidate.locked))
+    return None
 
 
 def to_units(weights: Mapping[str, float]) -> dict[str, int]:
