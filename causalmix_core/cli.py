@@ -11,14 +11,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from causalmix_core import __version__, cli_corpus
+from causalmix_core import __version__, cli_corpus, cli_jobs, cli_runs
 from causalmix_core.cli_options import HERE, WorkspaceOption, show_progress, user
 from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
 from causalmix_core.corpus import ingest as ingest_pool
@@ -36,7 +35,7 @@ from causalmix_core.mixture import (
 )
 from causalmix_core.mixture import suggest as suggest_mixture
 from causalmix_core.probes import (
-    LIVE,
+    Assignment,
     Design,
     SwarmSpec,
     design_swarm,
@@ -46,6 +45,8 @@ from causalmix_core.probes import (
     read_runs,
     unused_seed,
 )
+from causalmix_core.probes.mixture_list import MOST_ROWS
+from causalmix_core.probes.sampling import grid_size
 from causalmix_core.proxy import PRESETS, PresetName
 from causalmix_core.question import gather
 from causalmix_core.workspace import (
@@ -81,6 +82,8 @@ DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.
 
 
 cli_corpus.register(app)
+cli_jobs.register(app)
+cli_runs.register(app)
 
 
 def main() -> None:
@@ -143,7 +146,8 @@ def init(
 def probe(
     workspace: WorkspaceOption = HERE,
     probes: Annotated[
-        int | None, typer.Option(help="How many proxies to train; default: 48, or one per listed mixture.")
+        int | None,
+        typer.Option(help="How many proxies to train; default: 48, or one per mixture of a list or grid."),
     ] = None,
     proxy: Annotated[PresetName, typer.Option(help="Size of the proxy.")] = "nano",
     tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
@@ -154,6 +158,14 @@ def probe(
         Path | None,
         typer.Option(metavar="FILE", help="Mixtures to train: CSV, Parquet, JSON or YAML."),
     ] = None,
+    assignment: Annotated[
+        Assignment | None,
+        typer.Option(help="How the mixtures of a list were chosen; default: not known, so observational."),
+    ] = None,
+    grid_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Makes a grid: into how many parts a probe is shared out among domains."),
+    ] = None,
     max_epochs: Annotated[
         float | None, typer.Option(help="How often a probe may read a domain at most.")
     ] = None,
@@ -161,36 +173,23 @@ def probe(
         int | None,
         typer.Option(help="Of the design, the initial weights and the order; default: one not used yet."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="What runs the swarm.")] = "local",
+    engine: Annotated[str, typer.Option(help="What runs the swarm: local or ray.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="How many shards train at the same time at most.")
+    ] = None,
     detach: Annotated[bool, typer.Option(help="Return at once; the swarm goes on.")] = False,
-    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a stopped job.")] = None,
-    cancel: Annotated[str | None, typer.Option(metavar="JOB", help="Stop a running job.")] = None,
-    list_jobs: Annotated[bool, typer.Option("--list", help="List the jobs and how they stand.")] = False,
 ) -> None:
     """Train a swarm of small proxy models on many mixtures, in the background."""
     opened = Workspace.open(workspace)
     runner = load_engine(engine)
-    if list_jobs:
-        for job in runner.jobs(opened):
-            at = runner.status(opened, job)
-            typer.echo(f"{job}  {at.state:<12} {at.finished}/{at.swarm.probes} probes")
-        return
-    if cancel is not None:  # an empty name, as from an unset variable, must not start a swarm
-        runner.cancel(opened, cancel)
-        typer.echo(f"Asked job {cancel} to stop; its finished shards are kept.")
-        return
-    if resume is not None:
-        job = resume
-        runner.resume(opened, job)
-    else:
-        chosen = unused_seed(runner, opened) if seed is None else seed
-        options = _design_options(opened, design, mixtures, max_epochs)
-        swarm = _swarm(opened, probes, proxy, tokens, chosen, options)
-        design_swarm(swarm, open_snapshot(opened).tokens())  # refused here, not in the background
-        job = runner.submit(opened, swarm)
+    chosen = unused_seed(runner, opened) if seed is None else seed
+    options = _design_options(opened, design, mixtures, max_epochs, grid_steps, assignment)
+    swarm = _swarm(opened, probes, proxy, tokens, chosen, options)
+    design_swarm(swarm, open_snapshot(opened).tokens())  # refused here, not in the background
+    job = runner.submit(opened, swarm, workers)
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
-        _follow(opened, engine, job)
+        cli_jobs.follow(opened, runner, job)
 
 
 @app.command()
@@ -388,10 +387,21 @@ def ui(
 
 
 def _design_options(
-    workspace: Workspace, design: Design, mixtures: Path | None, max_epochs: float | None
+    workspace: Workspace,
+    design: Design,
+    mixtures: Path | None,
+    max_epochs: float | None,
+    grid_steps: int | None,
+    assignment: Assignment | None,
 ) -> dict[str, object]:
     """The fields of a swarm that its options of design give."""
-    options: dict[str, object] = {"design": design, "max_epochs": max_epochs}
+    options: dict[str, object] = {"design": design, "max_epochs": max_epochs, "assignment": assignment}
+    if grid_steps is not None:
+        if mixtures is not None or design not in ("dirichlet", "grid"):
+            raise CausalMixError("--grid-steps makes a grid; leave it out with another design.")
+        domains = len(open_snapshot(workspace).domains)
+        size = min(MOST_ROWS, grid_size(domains, grid_steps))
+        return options | {"design": "grid", "grid_steps": grid_steps, "probes": size}
     if mixtures is None:
         return options
     if design not in ("dirichlet", "list"):
@@ -422,7 +432,10 @@ def _swarm(
     try:
         return SwarmSpec.model_validate(fields)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        lines = [
+            ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))))
+            for e in error.errors()
+        ]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
 
 
@@ -431,24 +444,6 @@ def _named(name: str) -> None:
         check_name(name)
     except ValueError as error:
         raise CausalMixError(f"{error}.") from error
-
-
-def _follow(workspace: Workspace, engine: str, job: str) -> None:
-    """Print progress until the job ends. Ctrl+C leaves the job running."""
-    runner = load_engine(engine)
-    typer.echo("Ctrl+C stops watching, not the job.")
-    try:
-        while (at := runner.status(workspace, job)).state in LIVE:
-            left = f", {at.seconds_left:.0f} s left" if at.seconds_left is not None else ""
-            show_progress(min(at.fraction, 0.99), f"{at.finished}/{at.swarm.probes} probes{left}")
-            time.sleep(1)
-    except KeyboardInterrupt:
-        typer.echo(f"\nJob {job} goes on. See it with: causalmix probe --list")
-        return
-    show_progress(1.0, f"{at.finished}/{at.swarm.probes} probes")
-    typer.echo(f"Job {job}: {at.state}, {at.finished} probes finished, {at.diverged} diverged.")
-    if at.state != "finished":
-        raise CausalMixError(at.message or f"The job is {at.state}; resume it with --resume {job}.")
 
 
 def _free_port(wanted: int) -> int:

@@ -103,6 +103,8 @@ class WorkspaceConfig(BaseModel):
     """Outcome -> importance of lowering it; empty means every outcome counts the same."""
     token_budget: int = Field(default=1_000_000_000, gt=0)
     """Tokens of the training run that the mixture is for; decides how often domains repeat."""
+    ray_address: str | None = Field(default=None, min_length=1)
+    """Where the Ray cluster is that swarms can train on: `host:port` or `ray://host:port`."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

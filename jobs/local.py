@@ -1,114 +1,82 @@
 """The local engine: swarms as detached processes of this machine.
 
 `submit` starts one supervisor process per job (`python -m jobs supervise ...`) in a session of its own,
-so it outlives the page, the command and the server that asked for it. The supervisor starts one worker
-per CPU core, or one for a GPU.
+so it outlives the page, the command and the server that asked for it. The supervisor starts workers where
+there is room: one per CPU core, or one per GPU, for all jobs of the workspace together.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-import uuid
-from pathlib import Path
 
 from causalmix_core.corpus import open_snapshot
 from causalmix_core.corpus.measuring import cores
-from causalmix_core.errors import CausalMixError
-from causalmix_core.probes import LIVE, SwarmSpec, SwarmStatus
+from causalmix_core.probes import SwarmSpec
+from causalmix_core.probes.settling import settle_swarm
 from causalmix_core.workspace import Workspace
+from jobs.folder_engine import FolderEngine, new_job_id
+from jobs.process import VERBS, start_process
+from jobs.queue import set_wants
 from jobs.record import JobFolder, JobSpec
-from jobs.status import read_status
-
-CPU_SHARD = 16
-"""Proxies trained as one stacked model on a CPU core; more no longer pays."""
-GPU_SHARD = 128
+from jobs.sizing import Sizing, divide
+from jobs.slots import visible_gpus
 
 
-class LocalEngine:
+class LocalEngine(FolderEngine):
     """Runs swarms on this machine."""
 
-    def submit(self, workspace: Workspace, swarm: SwarmSpec) -> str:
+    def submit(self, workspace: Workspace, swarm: SwarmSpec, workers: int | None = None) -> str:
         """Start a swarm on the current snapshot and return its job id at once.
 
+        It trains as soon as the jobs ahead of it leave it a place.
+
+        Args:
+            workspace: where it lies.
+            swarm: what to train.
+            workers: how many shards train at the same time at most; None: as many as this machine can.
+
         Raises:
-            CausalMixError: there is no snapshot, it lacks a state feature of the swarm, or the workspace
-                cannot be written.
+            CausalMixError: there is no snapshot, it lacks a state feature of the swarm, the memory does not
+                hold one proxy, or the workspace cannot be written.
         """
         snapshot = open_snapshot(workspace)
         snapshot.check_features(swarm.state_features)
-        device, workers = self.means()
-        per_shard = GPU_SHARD if device == "cuda" else CPU_SHARD
-        workers = min(workers, swarm.probes)
-        shards = workers * -(-swarm.probes // (per_shard * workers))
-        job = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:4]
-        JobFolder(workspace, job).create(
+        swarm = settle_swarm(swarm, workspace)
+        sizing = self.check(workspace, swarm, workers)
+        job = new_job_id()
+        folder = JobFolder(workspace, job)
+        folder.create(
             JobSpec(
                 job=job,
                 snapshot=snapshot.id,
                 swarm=swarm,
                 created_at=time.time(),
-                shards=shards,
-                workers=workers,
-                device=device,
+                shards=sizing.shards,
+                workers=sizing.workers,
+                device=sizing.device,
             )
         )
-        _start_supervisor(workspace, job)
+        set_wants(folder, sizing.workers)
+        start_process(folder, VERBS["local"])
         return job
+
+    def check(self, workspace: Workspace, swarm: SwarmSpec, workers: int | None = None) -> Sizing:
+        """How a swarm would be divided on this machine now, without starting it.
+
+        Raises:
+            CausalMixError: the memory does not hold one proxy (the message has the estimate), or what the
+                swarm needs is not there.
+        """
+        device, places = self.means()
+        return divide(settle_swarm(swarm, workspace), device, max(1, min(places, workers or places)))
 
     @staticmethod
     def means() -> tuple[str, int]:
-        """Device and number of workers of this machine."""
-        # A look at the driver first: importing torch takes seconds.
-        if Path("/dev/nvidiactl").exists():
+        """Device and number of places to train of this machine."""
+        # A look at the cards first: importing torch takes seconds.
+        if cards := visible_gpus():
             from causalmix_core.proxy import choose_device
 
             if choose_device() == "cuda":
-                return "cuda", 1
+                return "cuda", len(cards)
         return "cpu", cores()
-
-    def resume(self, workspace: Workspace, job: str) -> None:
-        """Go on with the shards of a job that are not finished.
-
-        Raises:
-            CausalMixError: there is no such job, or it is running or finished already.
-        """
-        status = self.status(workspace, job)
-        if status.state in LIVE or status.state == "finished":
-            raise CausalMixError(f"Job {job} is {status.state}; there is nothing to resume.")
-        JobFolder(workspace, job).withdraw_cancel()
-        _start_supervisor(workspace, job)
-
-    def cancel(self, workspace: Workspace, job: str) -> None:
-        """Ask a running job to stop; finished shards are kept and it can be resumed.
-
-        Raises:
-            CausalMixError: there is no such job, or it does not run.
-        """
-        state = self.status(workspace, job).state
-        if state not in LIVE:
-            raise CausalMixError(f"Job {job} is {state}; there is nothing to stop.")
-        JobFolder(workspace, job).request_cancel()
-
-    def status(self, workspace: Workspace, job: str) -> SwarmStatus:
-        """How a job stands, read from its files and the process table."""
-        return read_status(JobFolder(workspace, job))
-
-    def jobs(self, workspace: Workspace) -> list[str]:
-        """Ids of all jobs, newest first."""
-        return sorted((p.parent.name for p in workspace.jobs.glob("*/spec.json")), reverse=True)
-
-
-def _start_supervisor(workspace: Workspace, job: str) -> None:
-    folder = JobFolder(workspace, job)
-    folder.append("submitted")
-    with folder.log_path.open("ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "jobs", "supervise", str(workspace.root), job],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parent.parent,
-        )

@@ -7,13 +7,10 @@ and is begun again; a measurement goes on behind the documents that it has measu
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 import traceback
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,8 +19,9 @@ from causalmix_core.corpus import Filter, IngestReport, MeasureSpec
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LIVE, SwarmState
 from causalmix_core.workspace import Workspace, write_atomic
+from jobs.process import start_process
 from jobs.record import JobFolder
-from jobs.status import life
+from jobs.status import Start, life
 
 PROGRESS_SECONDS = 0.5
 """Least time between two progress events of a task."""
@@ -116,7 +114,7 @@ def submit_task(workspace: Workspace, task: Task) -> str:
     folder.make()
     spec = TaskSpec(job=job, created_at=time.time(), task=task)
     write_atomic(folder.path / "task.json", spec.model_dump_json(indent=2))
-    _start(folder)
+    start_process(folder, "task")
     return job
 
 
@@ -130,8 +128,8 @@ def resume_task(workspace: Workspace, job: str) -> None:
     if state in LIVE or state == "finished":
         raise CausalMixError(f"Job {job} is {state}; there is nothing to resume.")
     folder = JobFolder(workspace, job)
-    folder.withdraw_cancel()
-    _start(folder)
+    folder.withdraw_requests()
+    start_process(folder, "task")
 
 
 def cancel_task(workspace: Workspace, job: str) -> None:
@@ -148,7 +146,7 @@ def cancel_task(workspace: Workspace, job: str) -> None:
 
 def task_jobs(workspace: Workspace) -> list[str]:
     """Ids of all tasks, newest first."""
-    return sorted((p.parent.name for p in workspace.jobs.glob("*/task.json")), reverse=True)
+    return sorted((p.parent.name for p in workspace.jobs.glob("[!.]*/task.json")), reverse=True)
 
 
 def task_status(workspace: Workspace, job: str) -> TaskStatus:
@@ -159,26 +157,26 @@ def task_status(workspace: Workspace, job: str) -> TaskStatus:
     """
     folder = JobFolder(workspace, job)
     spec = _spec(folder)
-    fraction, doing, message = 0.0, "", ""
-    submitted = began = ended = spec.created_at
-    done = answered = False
+    fraction, doing = 0.0, ""
+    start = Start(spec.created_at)
+    began = ended = spec.created_at
+    done = False
     report = None
     for event in folder.events():
         kind = event["kind"]
+        start.take(event)
         if kind == "submitted":
-            submitted, message, answered, fraction, doing = event["at"], "", False, 0.0, ""
+            fraction, doing = 0.0, ""
         elif kind == "training":
-            answered, began = True, event["at"]
+            began = event["at"]
         elif kind == "progress":
             fraction, doing = event["fraction"], event["doing"]
         elif kind == "done":
             done = True
             report = IngestReport.model_validate(event["report"]) if event["report"] else None
-        elif kind == "failed":
-            message = event["message"]
-        if kind != "submitted":
+        if kind not in ("submitted", "started"):
             ended = event["at"]
-    state = life(folder, done, message, submitted, answered)
+    state = life(folder, done, start)
     end = time.time() if state in LIVE else ended
     return TaskStatus(
         job=job,
@@ -188,7 +186,7 @@ def task_status(workspace: Workspace, job: str) -> TaskStatus:
         doing=doing,
         seconds=max(0.0, end - began),
         report=report,
-        message=message,
+        message=start.failure,
     )
 
 
@@ -253,16 +251,3 @@ def _do(workspace: Workspace, task: Task, tell: _Teller) -> IngestReport | None:
 
 def _spec(folder: JobFolder) -> TaskSpec:
     return folder.read("task.json", TaskSpec, "task")
-
-
-def _start(folder: JobFolder) -> None:
-    folder.append("submitted")
-    with folder.log_path.open("ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "jobs", "task", str(folder.workspace.root), folder.job],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parent.parent,
-        )

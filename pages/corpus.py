@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import streamlit as st
 
 from causalmix_core.corpus import Snapshot
@@ -12,9 +10,9 @@ from causalmix_core.workspace import Workspace
 from pages.corpus_views import comparing, exploring, filtering, overview, questions, sources
 from pages.widgets import task_panel
 from pages.widgets.shell import next_step, run_page, snapshot_of, title
+from pages.widgets.views import choose_view
 
-View = Literal["overview", "explore", "compare", "filter", "sql", "sources"]
-WORDS: dict[View, str] = {
+WORDS = {
     "overview": "Overview",
     "explore": "Explore",
     "compare": "Compare",
@@ -22,23 +20,6 @@ WORDS: dict[View, str] = {
     "sql": "SQL",
     "sources": "Sources",
 }
-
-
-def choose_view() -> View:
-    """Which view; it stands in the address, so that a view can be shared."""
-    if wanted := st.session_state.pop("wanted_view", None):
-        st.session_state["view"] = wanted
-    chosen = st.segmented_control(
-        "View",
-        list(get_args(View)),
-        default=None if "view" in st.session_state else "overview",
-        required=True,
-        key="view",
-        bind="query-params",
-        format_func=WORDS.__getitem__,
-        label_visibility="collapsed",
-    )
-    return chosen or "overview"
 
 
 def render(workspace: Workspace) -> None:
@@ -57,7 +38,7 @@ def render(workspace: Workspace) -> None:
             f":material/filter_alt: Snapshot {snapshot.id}: what the filter **{derived.filter}** keeps of "
             f"{derived.snapshot}."
         )
-    view = choose_view()
+    view = choose_view(WORDS, "overview")
     if view == "overview":
         overview.show(workspace, snapshot)
         next_step("probes", "train proxies on many mixtures of these domains")

@@ -25,6 +25,7 @@ from causalmix_core.probes import LOSS
 from causalmix_core.question import Question
 from causalmix_core.workspace import Workspace
 from pages.widgets import charts
+from pages.widgets.actions import action, outcome
 from pages.widgets.mixture_sliders import (
     SliderRow,
     Tone,
@@ -36,7 +37,6 @@ from pages.widgets.mixture_sliders import (
 from pages.widgets.shell import (
     choose_estimator,
     fitted,
-    guard,
     question_of,
     run_page,
     title,
@@ -44,6 +44,7 @@ from pages.widgets.shell import (
 )
 
 SLIDERS = "sliders"
+NAME = "mixture-name"
 POLICIES: dict[Policy, str] = {
     "search": "Search (cautious)",
     "analytical": "Analytical (paper's policy A)",
@@ -195,27 +196,15 @@ def saving(
 ) -> None:
     """Save the mixture with its provenance and export it."""
     st.subheader("Save and export", anchor=False)
-    held = held_mixture(question)
-    names = mixture_names(workspace)
-    seen: dict[str, int] = st.session_state.setdefault("mixture-revisions", {})
+    seen = _seen()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name", value="suggested", width=260)
-        if st.button("Save the mixture", type="primary", icon=":material/save:"):
-            with guard():
-                record = mixture_record(
-                    question,
-                    model,
-                    mixture,
-                    name=name,
-                    by=user(),
-                    policy=held.policy,
-                    radius=held.radius,
-                )
-                saved = save_mixture(workspace, record, seen.get(name))
-                seen[name] = saved.revision
-                st.session_state["saved-mixture"] = saved.name
-            st.rerun()
-    if name not in names:
+        name = st.text_input("Name", value="suggested", width=260, key=NAME)
+        action(
+            "Save the mixture", _save, workspace, model, question,
+            key="save", type="primary", icon=":material/save:",
+        )  # fmt: skip
+    outcome("save")
+    if name not in mixture_names(workspace):
         st.caption("Save the mixture to export it.")
         return
     saved = load_mixture(workspace, name)
@@ -236,6 +225,23 @@ def saving(
     )
     with st.expander("What the file says", icon=":material/description:"):
         st.code(text, language="yaml")
+
+
+def _seen() -> dict[str, int]:
+    """The revisions that this curator knows of, by the name of the mixture."""
+    seen: dict[str, int] = st.session_state.setdefault("mixture-revisions", {})
+    return seen
+
+
+def _save(workspace: Workspace, model: EffectModel, question: Question) -> None:
+    """Save what is on the sliders, on top of the revision that this curator has seen."""
+    held, name, seen = held_mixture(question), str(st.session_state[NAME]), _seen()
+    record = mixture_record(
+        question, model, held.weights, name=name, by=user(), policy=held.policy, radius=held.radius
+    )
+    saved = save_mixture(workspace, record, seen.get(name))
+    seen[name] = saved.revision
+    st.session_state["saved-mixture"] = saved.name
 
 
 def token_budget(workspace: Workspace) -> int:

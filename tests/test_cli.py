@@ -27,6 +27,7 @@ import yaml
 from causalmix_core.corpus import STATE_FEATURES, list_snapshots, open_snapshot
 from causalmix_core.effects import minimum_runs
 from causalmix_core.errors import CausalMixError
+from causalmix_core.probes import LIVE
 from causalmix_core.workspace import Workspace, WorkspaceConfig
 from jobs import LocalEngine
 from tests.command_line import Run, Said, commands
@@ -113,8 +114,8 @@ def test_the_whole_way(causalmix: Run, sources: Path, tmp_path: Path, one_worker
     job = re.search(r"^Job (\S+) runs in the background\.$", said.out, re.MULTILINE)
     assert job
     assert f"Job {job[1]}: finished, {probes} probes finished, 0 diverged." in said.out
-    said = causalmix("probe", "-w", root, "--list")
-    assert said.out == f"{job[1]}  finished     {probes}/{probes} probes\n"
+    said = causalmix("jobs", "list", "-w", root)
+    assert said.out.split() == [job[1], "finished", "100%", f"{probes}/{probes}", "probes", "local"]
 
     said = causalmix("discover", "-w", root)
     assert said.status == 0, said.err
@@ -161,36 +162,55 @@ def test_the_whole_way(causalmix: Run, sources: Path, tmp_path: Path, one_worker
 
 
 def test_a_swarm_in_the_background_is_stopped_and_gone_on_with(
-    causalmix: Run, workspace: Workspace, one_worker: None
+    causalmix: Run, refused: Callable[..., str], workspace: Workspace, one_worker: None
 ) -> None:
-    said = causalmix("probe", "-w", workspace.root, "--detach", "--tokens", 1_000_000_000)
+    at = ("-w", workspace.root)
+    said = causalmix("probe", *at, "--detach", "--tokens", 1_000_000_000, "--workers", 1)
     job = LocalEngine().jobs(workspace)[0]
     assert said == Said(0, f"Job {job} runs in the background.\n", "")
 
     def listed() -> str:
-        line = causalmix("probe", "-w", workspace.root, "--list").out
+        line = causalmix("jobs", "list", *at).out
         assert line.startswith(f"{job}  ")
-        assert line.endswith(" 0/48 probes\n")
+        assert " 0/48 probes " in line
         return line.split()[1]
 
-    assert listed() in ("starting", "running")
-    assert "is starting" in causalmix("probe", "-w", workspace.root, "--resume", job).err
-    assert causalmix("probe", "-w", workspace.root, "--cancel", job).out.startswith(
-        f"Asked job {job} to stop"
-    )
-    deadline = time.monotonic() + 60
-    while (state := listed()) in ("starting", "running"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert state == "cancelled"
+    def ends(state: str) -> None:
+        deadline = time.monotonic() + 60
+        while (now := listed()) in LIVE:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert now == state
+
+    assert listed() in LIVE
+    assert re.search(r"is (starting|queued|running)", refused("jobs", "resume", job, *at))
+    assert "cancel it before you delete it" in refused("jobs", "delete", job, "--yes", *at)
+    assert causalmix("jobs", "pause", job, *at).out.startswith(f"Asked job {job} to pause")
+    ends("paused")
+    assert "there is nothing to pause" in refused("jobs", "pause", job, *at)
+    assert "does not wait" in refused("jobs", "move", job, "--up", 1, *at)
+    assert "No probe" in refused("jobs", "retry", job, *at)
+    shown = causalmix("jobs", "status", job, *at).out
+    assert shown.startswith(f"{job}: paused\n")
+    assert re.search(r"probes +0 of 48 finished, 0 diverged\n", shown)
+    assert causalmix("jobs", "cancel", job, *at).out.startswith(f"Asked job {job} to stop")
+    ends("cancelled")
 
     # Watched to its end, which is a bad one: it says why and does not end like a success.
     shutil.rmtree(open_snapshot(workspace).root)
-    said = causalmix("probe", "-w", workspace.root, "--resume", job)
+    said = causalmix("jobs", "resume", job, *at)
     assert said.status == 1
     assert f"Job {job}: failed, 0 probes finished, 0 diverged.\n" in said.out
     assert said.err.startswith("causalmix: There is no snapshot")
     assert said.err.count("\n") == 1
+    told = causalmix("jobs", "log", job, *at, "--lines", 5).out
+    assert re.search(r"  failed: There is no snapshot", told)
+
+    assert "Repeat it with --yes" in refused("jobs", "delete", job, *at)
+    assert (
+        causalmix("jobs", "delete", job, "--yes", "--runs", *at).out == f"Deleted job {job} and 0 probes.\n"
+    )
+    assert causalmix("jobs", "list", *at) == Said(0, "", "")
 
 
 def test_without_a_graph_every_weight_is_assumed_to_matter(causalmix: Run, workspace: Workspace) -> None:
@@ -342,13 +362,22 @@ class TestBadInput:
         assert "cannot be a name" in refused("suggest", "-w", workspace.root, "--name", name)
         assert not list(workspace.mixtures.glob("*.json"))
 
-    @pytest.mark.parametrize("option", ["--resume", "--cancel"])
-    @pytest.mark.parametrize("job", ["nobody", ""])
+    @pytest.mark.parametrize(
+        "verb", ["status", "resume", "cancel", "pause", "retry", "log", "move --up=1", "delete --yes"]
+    )
+    @pytest.mark.parametrize("job", ["nobody", "", ".", "../jobs", "../runs"])
     def test_unknown_job(
-        self, refused: Callable[..., str], workspace: Workspace, option: str, job: str
+        self, refused: Callable[..., str], workspace: Workspace, verb: str, job: str
     ) -> None:
-        assert f"There is no job {job}" in refused("probe", "-w", workspace.root, option, job)
-        assert not list(workspace.jobs.iterdir())
+        before = sorted(workspace.root.rglob("*"))
+        assert f"There is no job {job}" in refused("jobs", *verb.split(), job, "-w", workspace.root)
+        assert sorted(workspace.root.rglob("*")) == before
+
+    @pytest.mark.parametrize("options", [[], ["--up", "1", "--down", "1"]])
+    def test_moved_nowhere(
+        self, refused: Callable[..., str], workspace: Workspace, options: list[str]
+    ) -> None:
+        assert "either --up or --down" in refused("jobs", "move", "a", *options, "-w", workspace.root)
 
     def test_unknown_engine(self, refused: Callable[..., str], workspace: Workspace) -> None:
         line = refused("probe", "-w", workspace.root, "--engine", "cloud")
@@ -444,7 +473,7 @@ def test_the_workspace_may_come_from_the_environment(
     causalmix: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAUSALMIX_WORKSPACE", str(workspace.root))
-    assert causalmix("probe", "--list") == Said(0, "", "")
+    assert causalmix("jobs", "list") == Said(0, "", "")
 
 
 def test_demo_keeps_a_workspace_that_is_there(causalmix: Run, workspace: Workspace) -> None:
@@ -515,6 +544,9 @@ def test_the_verbs_are_those_of_the_way(causalmix: Run) -> None:
     way = ["init", "ingest", "probe", "discover", "estimate", "suggest", "export", "demo", "ui"]
     corpus = ["source list", "source add", "source remove", "snapshots", "stats", "documents", "compare"]
     corpus += ["sql", "filter list", "filter save", "filter preview", "filter apply", "measure"]
+    corpus += ["jobs cancel", "jobs delete", "jobs list", "jobs log", "jobs move", "jobs pause"]
+    corpus += ["jobs resume", "jobs retry", "jobs status"]
+    corpus += ["runs list", "runs export", "runs exclude", "runs include"]
     assert sorted(COMMANDS) == sorted(way + corpus)
     said = causalmix("--help")
     assert all(verb.split()[0] in said.out for verb in COMMANDS)
@@ -544,3 +576,17 @@ def test_a_swarm_of_listed_mixtures_is_checked_before_it_runs(
     swarm = LocalEngine().status(workspace, job).swarm
     assert (swarm.probes, swarm.design) == (2, "list")
     assert [m["code"] for m in swarm.mixtures] == [0.2, 0.5]
+
+
+def test_a_grid_has_as_many_probes_as_mixtures(
+    causalmix: Run, refused: Callable[..., str], workspace: Workspace
+) -> None:
+    at = ("-w", workspace.root)
+    assert "leave it out with another design" in refused("probe", *at, "--grid-steps", 2, "--design", "sobol")
+    assert ": a grid design is randomised" in refused(
+        "probe", *at, "--grid-steps", 2, "--assignment", "adaptive"
+    )
+    assert LocalEngine().jobs(workspace) == []
+    causalmix("probe", *at, "--grid-steps", 2, "--tokens", 10**9, "--detach")
+    swarm = LocalEngine().status(workspace, LocalEngine().jobs(workspace)[0]).swarm
+    assert (swarm.design, swarm.grid_steps, swarm.probes) == ("grid", 2, 6)

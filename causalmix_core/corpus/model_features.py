@@ -40,12 +40,12 @@ from causalmix_core.corpus.scorers import (
     REFERENCE,
     CausalScorer,
     DeviceChoice,
-    ModelSource,
     StyleScorer,
     locate_model,
     resolve_device,
 )
 from causalmix_core.errors import CausalMixError
+from causalmix_core.proxy.pretrained import ModelSource
 from causalmix_core.proxy.reference import (
     reference_folder,
     reference_of,

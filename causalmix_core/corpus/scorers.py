@@ -7,20 +7,24 @@ turn whatever the loaders stumble over into an error that says what to do.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from causalmix_core.errors import CausalMixError
+from causalmix_core.proxy.pretrained import (
+    ModelSource,
+    check_causal,
+    hash_folder,
+    load_pretrained,
+    locate_pretrained,
+    move_to,
+)
 from causalmix_core.proxy.quiet import quiet_transformers
 from causalmix_core.proxy.reference import load_reference, reference_of, reference_record
 from causalmix_core.proxy.spec import END_OF_DOCUMENT
@@ -28,7 +32,7 @@ from causalmix_core.proxy.training import choose_device
 from causalmix_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REFERENCE: Literal["reference"] = "reference"
 """The name of the workspace's own reference proxy."""
@@ -42,7 +46,6 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 Heartbeat = Callable[[float], None]
 """Called before every batch with the part of the tokens that is done; an exception in it cancels."""
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _LOGITS_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
 """What the logits of a batch may take; a large vocabulary makes batches smaller."""
 _CHUNK_BYTES = 64 << 20
@@ -51,26 +54,6 @@ _CHARACTERS_PER_TOKEN = 8
 """Characters of a long document that are tokenised for each token wanted; more where that is too few."""
 _CUT_MARGIN = 64
 """Tokens this close to where a text was cut for tokenising might differ in the whole text."""
-
-
-class ModelSource(BaseModel):
-    """Which model measures: a folder, or one revision on the hub."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    """What the user called it."""
-    folder: str | None
-    """Where it lies, for a model that is no hub name."""
-    revision: str | None
-    """The commit on the hub, for a hub name."""
-    fingerprint: str
-    """A hash of the folder's files, or the commit: equal fingerprints measure the same."""
-
-    @property
-    def location(self) -> str:
-        """What `from_pretrained` is given."""
-        return self.folder or self.name
 
 
 def locate_model(name: str, workspace: Workspace) -> ModelSource:
@@ -89,47 +72,8 @@ def locate_model(name: str, workspace: Workspace) -> ModelSource:
         folder = reference_of(workspace)
         if folder is None:
             raise CausalMixError("The workspace has no reference proxy yet. Train one first.")
-        return ModelSource(name=name, folder=str(folder), revision=None, fingerprint=_hash_folder(folder))
-    path = workspace.resolve(name)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise CausalMixError(
-                f"The folder {path} holds no model: it has no config.json. Name the folder that "
-                "`save_pretrained` of transformers has written."
-            )
-        return ModelSource(name=name, folder=str(path), revision=None, fingerprint=_hash_folder(path))
-    if path.exists():
-        raise CausalMixError(f"{path} is a file. Name the folder that holds the model.")
-    if not _HUB_NAME.fullmatch(name):
-        raise CausalMixError(f"There is no folder {path}. Name the folder of a model, or a model on the hub.")
-    commit = _hub_commit(name)
-    return ModelSource(name=name, folder=None, revision=commit, fingerprint=commit)
-
-
-def _hash_folder(folder: Path) -> str:
-    """A hash of the names and contents of the files that decide what the model measures."""
-    digest = hashlib.sha256()
-    kinds = {".json", ".safetensors", ".bin", ".model", ".txt", ".tiktoken", ".gguf"}
-    for file in sorted(folder.iterdir()):
-        if file.suffix in kinds and file.is_file() and not file.name.startswith("."):
-            digest.update(file.name.encode() + b"\0")
-            try:
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
-            except OSError as error:
-                raise CausalMixError(f"Cannot read {file}: {error.strerror}.") from error
-    return digest.hexdigest()
-
-
-def _hub_commit(name: str) -> str:
-    with quiet_transformers():
-        from transformers import AutoConfig
-
-        try:
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-        except Exception as error:
-            raise _cannot_load(name, None, "the model", error) from error
-    return str(config._commit_hash)
+        return ModelSource(name=name, folder=str(folder), revision=None, fingerprint=hash_folder(folder))
+    return locate_pretrained(name, workspace.resolve(name))
 
 
 def resolve_device(device: DeviceChoice) -> str:
@@ -229,12 +173,12 @@ class CausalScorer:
         """
         on = resolve_device(device)
         if source.folder is not None and reference_record(Path(source.folder)) is not None:
-            model = _move(load_reference(Path(source.folder)).model, source.name, on)
+            model = move_to(load_reference(Path(source.folder)).model, source.name, on)
             encode = _ByteEncoder(max_tokens).encode
         else:
-            model, tokenizer = _load(source, "causal", on)
+            model, tokenizer = load_pretrained(source, "causal", on)
             encode = _TextEncoder(tokenizer, source.name, max_tokens).encode
-            _check_causal(model, source.name, on)
+            check_causal(model, source.name, on)
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return cls(
             model,
@@ -419,7 +363,7 @@ class StyleScorer:
                 number, or the device is not there.
         """
         on = resolve_device(device)
-        model, tokenizer = _load(source, "regression", on)
+        model, tokenizer = load_pretrained(source, "regression", on)
         outputs = int(model.config.num_labels)
         if model.config.problem_type in ("single_label_classification", "multi_label_classification"):
             raise CausalMixError(
@@ -658,93 +602,6 @@ def _float32(values: NDArray[np.float64]) -> pa.Array:
     return pa.array(narrow, mask=~np.isfinite(narrow))
 
 
-def _load(
-    source: ModelSource, task: Literal["causal", "regression"], device: str
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model, in evaluation mode on `device`, and its tokenizer."""
-    with quiet_transformers():
-        import torch
-        import transformers as tf
-
-        kind = tf.AutoModelForCausalLM if task == "causal" else tf.AutoModelForSequenceClassification
-        where: dict[str, Any] = {"trust_remote_code": False}
-        if source.folder is not None:
-            where["local_files_only"] = True
-            if not Path(source.folder).is_dir():
-                raise CausalMixError(f"There is no folder {source.folder}. Name the folder of a model.")
-        else:
-            where["revision"] = source.revision
-        try:
-            config = tf.AutoConfig.from_pretrained(source.location, **where)
-        except Exception as error:
-            raise _cannot_load(source.name, source.folder, "the model", error) from error
-        _check_architecture(config, source.name, task)
-        half = device == "cuda" and torch.cuda.is_bf16_supported()
-        try:
-            model, info = kind.from_pretrained(
-                source.location,
-                config=config,
-                dtype=torch.bfloat16 if half else torch.float32,
-                output_loading_info=True,
-                **where,
-            )
-        except Exception as error:
-            raise _cannot_load(source.name, source.folder, "the model", error) from error
-        missing = sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
-        if missing:
-            raise CausalMixError(
-                f"The model {source.name} is not complete: {missing[0]}"
-                + (f" and {len(missing) - 1} other weights are" if len(missing) > 1 else " is")
-                + f" not in its files. Name a {_TASK_WORDS[task]}."
-            )
-        try:
-            tokenizer = tf.AutoTokenizer.from_pretrained(source.location, **where)
-        except Exception as error:
-            raise _cannot_load(source.name, source.folder, "the tokenizer", error) from error
-        return _move(model, source.name, device), tokenizer
-
-
-_TASK_WORDS = {"causal": "causal language model", "regression": "sequence-regression model"}
-
-
-def _check_architecture(config: PreTrainedConfig, name: str, task: Literal["causal", "regression"]) -> None:
-    """Refuse a model that was saved for another task: the loader would make up what it lacks."""
-    from transformers.models.auto import modeling_auto as auto
-
-    names = (
-        auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        if task == "causal"
-        else auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
-    )
-    known = {n for value in names.values() for n in ((value,) if isinstance(value, str) else value)}
-    own = getattr(config, "architectures", None) or []
-    if own and not known & set(own):
-        raise CausalMixError(
-            f"The model {name} is a {own[0]}, which is no {_TASK_WORDS[task]}. Name one that is."
-        )
-
-
-def _check_causal(model: PreTrainedModel, name: str, device: str) -> None:
-    """Refuse a model whose prediction of a token depends on the tokens after it, or is no number."""
-    import torch
-
-    ids = torch.tensor([[0, 1, 1, 1], [0, 2, 2, 2]], device=device)
-    if int(model.get_input_embeddings().num_embeddings) < 3:
-        raise CausalMixError(f"The model {name} knows fewer than three tokens. Name another one.")
-    with torch.inference_mode(), quiet_transformers():
-        first = model(input_ids=ids, use_cache=False).logits[:, 0].float()
-    if bool(first.isnan().any()):
-        raise CausalMixError(
-            f"The model {name} gives no numbers (NaN): its weights are broken. Name another."
-        )
-    slack = 1e-5 if model.dtype == torch.float32 else 1e-2
-    if bool((first[0] - first[1]).abs().max() > slack * first.abs().max()):
-        raise CausalMixError(
-            f"The model {name} sees the tokens that it should predict: it is no causal language model. Name "
-            "one that is."
-        )
-
-
 def _positions(model: PreTrainedModel) -> int | None:
     """How many tokens an encoder or decoder can read; RoBERTa counts positions from its padding on."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -755,37 +612,3 @@ def _positions(model: PreTrainedModel) -> int | None:
         if part.endswith("position_embeddings") and isinstance(padding, int):
             return int(limit) - padding - 1
     return int(limit)
-
-
-def _move(model: PreTrainedModel, name: str, device: str) -> PreTrainedModel:
-    import torch
-
-    try:
-        return model.to(device).eval()
-    except torch.OutOfMemoryError as error:
-        raise CausalMixError(
-            f"The model {name} does not fit into the GPU's memory. Choose a smaller one, or measure on the "
-            "CPU."
-        ) from error
-
-
-def _cannot_load(name: str, folder: str | None, part: str, error: Exception) -> CausalMixError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = lines[0].strip().rstrip(":.")
-    if folder is not None:
-        return CausalMixError(
-            f"Cannot load {part} of {folder}: {reason}. Name a folder that `save_pretrained` of transformers "
-            "has written, with the model and its tokenizer."
-        )
-    text = str(error).lower()
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    if offline or "connect" in text or "offline" in text or "resolve" in text:
-        return CausalMixError(
-            f"Cannot load {part} of {name}: there is no such folder, and the Hugging Face hub "
-            + ("is switched off (HF_HUB_OFFLINE)" if offline else "cannot be reached")
-            + ". Name a folder that holds the model, or use the reference proxy."
-        )
-    return CausalMixError(
-        f"Cannot load {part} of {name} from the Hugging Face hub: {reason}. Check the name, or name a folder "
-        "that holds the model."
-    )

@@ -202,18 +202,22 @@ class Snapshot:
         Raises:
             CausalMixError: no such domain, or a feature that was not measured on this snapshot.
         """
+        frame = self.rows(domain, split, features)
+        texts = self.read_documents(domain, ("text",), frame["document"].to_numpy(np.int64))
+        frame.insert(1, "text", texts["text"])
+        return frame
+
+    def rows(self, domain: str, split: Split, features: Sequence[str] = STATE_FEATURES) -> pd.DataFrame:
+        """As `texts`, without the texts, which are not read."""
         self._check_domain(domain)
         self.check_features(features)
         wanted = dict.fromkeys(["document", "bytes", *features])
         with self.connect() as con:
-            frame = con.execute(
+            return con.execute(
                 f"SELECT {', '.join(wanted)} FROM pool.documents WHERE domain = ? AND split = ? "
                 "ORDER BY document",
                 [domain, split],
             ).df()
-        texts = self.read_documents(domain, ("text",), frame["document"].to_numpy(np.int64))
-        frame.insert(1, "text", texts["text"])
-        return frame
 
     def state(
         self,

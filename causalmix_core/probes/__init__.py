@@ -1,6 +1,7 @@
 """Design of swarms, one shard of a swarm, and the run table.
 
-`SwarmSpec` and `design_swarm` plan, `run_shard` trains, `RunTable` and `read_runs` hold what came out;
+`SwarmSpec` and `design_swarm` plan, `run_shard` trains, `RunTable` and `read_runs` hold what came out and
+compares, `all_runs` everything that was ever trained; `exclude_runs` takes runs out of what counts;
 `load_engine` finds what runs a swarm in the background.
 """
 
@@ -21,8 +22,16 @@ from causalmix_core.probes.engine import (
     load_engine,
     unused_seed,
 )
+from causalmix_core.probes.every_run import all_runs, proxy_names, trajectories
+from causalmix_core.probes.exclusions import (
+    Exclusion,
+    exclude_runs,
+    exclusions_stamp,
+    include_runs,
+    read_exclusions,
+)
 from causalmix_core.probes.mixture_list import FittedMixtures, fit_mixtures, parse_mixtures, read_mixtures
-from causalmix_core.probes.runs import LOSS, STATE, WEIGHT, Assignment, RunTable, read_runs
+from causalmix_core.probes.runs import LOSS, STATE, WEIGHT, Assignment, RunTable, Use, read_runs
 
 __all__ = [
     "LIVE",
@@ -32,6 +41,7 @@ __all__ = [
     "Assignment",
     "Design",
     "DesignSummary",
+    "Exclusion",
     "FittedMixtures",
     "Probe",
     "RunTable",
@@ -39,14 +49,22 @@ __all__ = [
     "SwarmSpec",
     "SwarmState",
     "SwarmStatus",
+    "Use",
+    "all_runs",
     "assignment_of",
     "describe_design",
     "design_swarm",
+    "exclude_runs",
+    "exclusions_stamp",
     "fit_mixtures",
+    "include_runs",
     "load_engine",
     "parse_mixtures",
+    "proxy_names",
+    "read_exclusions",
     "read_mixtures",
     "read_runs",
     "reference_of",
+    "trajectories",
     "unused_seed",
 ]

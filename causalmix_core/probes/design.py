@@ -69,6 +69,11 @@ class SwarmSpec(BaseModel):
     """Held-out sequences per domain that every probe is measured on."""
     state_features: tuple[str, ...] = DEFAULT_STATE_FEATURES
     """The features that make up the pool state and that tilts act on."""
+    tasks: tuple[str, ...] = ()
+    """Benchmarks that every trained probe answers: names of tasks or groups of lm-evaluation-harness in
+    `tasks_folder`."""
+    tasks_folder: str | None = Field(default=None, min_length=1)
+    """The folder with the YAML files of the tasks; their data lie beside them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -81,6 +86,16 @@ class SwarmSpec(BaseModel):
     def _range(self) -> SwarmSpec:
         if not 0 < self.strength[0] <= self.strength[1] < math.inf:
             raise ValueError("strength is a range of two positive numbers, the lower one first")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks(self) -> SwarmSpec:
+        if self.tasks and self.tasks_folder is None:
+            raise ValueError("tasks are given, but no tasks_folder that holds their YAML files")
+        if self.tasks_folder is not None and not self.tasks:
+            raise ValueError("a tasks_folder is given, but no tasks: name the ones to answer")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("a task is named twice")
         return self
 
     @model_validator(mode="after")
@@ -124,7 +139,7 @@ def design_swarm(swarm: SwarmSpec, tokens: Mapping[str, float]) -> list[Probe]:
 
     Args:
         swarm: what to draw.
-        tokens: tokens by domain, held-out ones included (`Snapshot.tokens`).
+        tokens: tokens by domain as the proxy counts them, held-out ones included (`proxy_tokens`).
 
     Returns:
         `swarm.probes` probes. Every weight is at least `minimum_weight`, but for a list, and no domain is

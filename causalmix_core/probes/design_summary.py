@@ -114,7 +114,7 @@ def describe_design(
     Args:
         probes: at least two.
         reference: the mixture that they surround.
-        tokens: tokens by domain, held-out ones included (`Snapshot.tokens`).
+        tokens: tokens by domain as the proxy counts them, held-out ones included (`proxy_tokens`).
         budget: tokens that each probe reads (`SwarmSpec.budget`).
         near: total variation distance that counts as near the reference.
 

@@ -15,8 +15,11 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.design import SwarmSpec
 from causalmix_core.workspace import Workspace
 
-SwarmState = Literal["starting", "running", "finished", "failed", "cancelled", "interrupted"]
-LIVE: frozenset[SwarmState] = frozenset({"starting", "running"})
+SwarmState = Literal[
+    "starting", "queued", "running", "paused", "finished", "failed", "cancelled", "interrupted"
+]
+LIVE: frozenset[SwarmState] = frozenset({"starting", "queued", "running"})
+"""States of a job that has a process."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,23 @@ class SwarmStatus:
 
     Attributes:
         job: job id.
-        state: `interrupted` means that its process is gone and it can be resumed.
+        state: `queued` waits until other jobs leave it a place to train; `interrupted` means that its
+            process is gone and it can be resumed.
         swarm: its design.
         snapshot: the snapshot it trains on.
         started_at: Unix time of the first start.
         seconds: wall time of the training so far.
         tokens_done: training tokens read by all probes so far.
-        tokens_total: training tokens of the whole swarm.
+        tokens_total: training tokens of the whole swarm, and of the probes that are trained again.
         finished: probes in the run table.
-        diverged: probes whose loss was not finite.
+        diverged: probes whose loss was not finite in their newest training.
         curves: probe number -> (tokens, training loss) points.
-        message: why it failed, in words; empty otherwise.
+        message: why it failed, in words, or what went wrong in a worker while others go on; empty otherwise.
+        engine: what runs it.
+        workers: processes that train it at the moment.
+        queue_position: 1 for the job that is given the next free place to train; None for one that waits
+            for none.
+        failed_probes: numbers of the diverged probes that no further training is planned for, ascending.
     """
 
     job: str
@@ -50,6 +59,10 @@ class SwarmStatus:
     diverged: int
     message: str = ""
     curves: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    engine: str = "local"
+    workers: int = 0
+    queue_position: int | None = None
+    failed_probes: tuple[int, ...] = ()
 
     @property
     def fraction(self) -> float:
@@ -71,20 +84,38 @@ class SwarmStatus:
 class SwarmEngine(Protocol):
     """Runs swarms outside the calling process."""
 
-    def submit(self, workspace: Workspace, swarm: SwarmSpec) -> str:
-        """Start a swarm on the current snapshot and return the job id at once."""
+    def submit(self, workspace: Workspace, swarm: SwarmSpec, workers: int | None = None) -> str:
+        """Start a swarm on the current snapshot and return the job id at once.
+
+        `workers` is how many shards train at the same time at most; None: as many as there is room for.
+        """
 
     def resume(self, workspace: Workspace, job: str) -> None:
-        """Go on with the shards that are not finished."""
+        """Go on with the shards that are not finished, where they stood if they were paused."""
 
     def cancel(self, workspace: Workspace, job: str) -> None:
-        """Ask a running swarm to stop; finished shards are kept."""
+        """Ask a swarm to stop; finished shards are kept, those in flight are dropped."""
+
+    def pause(self, workspace: Workspace, job: str) -> None:
+        """Ask a running swarm to stop where it is and to keep what it needs to go on from there."""
+
+    def retry(self, workspace: Workspace, job: str) -> int:
+        """Train the diverged probes again and return how many those are."""
 
     def status(self, workspace: Workspace, job: str) -> SwarmStatus:
         """How a swarm stands."""
 
     def jobs(self, workspace: Workspace) -> list[str]:
-        """Ids of all swarms, newest first."""
+        """Ids of all swarms, newest first, whichever engine runs them."""
+
+    def delete(self, workspace: Workspace, job: str, runs: bool = False) -> int:
+        """Remove a swarm that does not run, with its probes if `runs`; returns how many probes went."""
+
+    def log(self, workspace: Workspace, job: str, lines: int = 200) -> str:
+        """What happened to a swarm and the last lines that its processes printed."""
+
+    def move(self, workspace: Workspace, job: str, places: int) -> None:
+        """Move a waiting swarm back in the queue by so many places; forward if negative."""
 
 
 def load_engine(name: str = "local") -> SwarmEngine:

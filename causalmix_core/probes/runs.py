@@ -1,12 +1,14 @@
-"""The run table: one row per finished probe, columns named after the nodes of the causal graph.
+"""The run table: one row per probe, columns named after the nodes of the causal graph.
 
 A column is `weight/<domain>`, `state/<feature>` or an outcome (`loss/<domain>`, ...); the remaining
 columns say where the row came from. Rows live in `runs/*.parquet`, one immutable file per finished
-shard, and DuckDB reads them as one table by column name.
+shard, and DuckDB reads them as one table by column name. What effects use of them is decided here, once:
+`read_runs` gives those rows, and `uses_of` says of every other row why it is not among them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,12 +18,21 @@ import numpy as np
 import pandas as pd
 
 from causalmix_core.errors import CausalMixError
+from causalmix_core.probes.exclusions import read_exclusions
 
 WEIGHT = "weight/"
 STATE = "state/"
 LOSS = "loss/"
+BITS = "bpb/"
+TRAJECTORY = "trajectory"
+"""Column with what a probe knew on the way, as JSON: a list of points, each with the tokens read,
+`loss/<domain>` in nats per token and `bpb/<domain>` in bits per byte; null where a loss is not finite. Points
+before the last are means over fewer windows: they compare across probes, not with the last point."""
 
 Assignment = Literal["randomised", "adaptive", "observational"]
+Use = Literal["used", "failed", "excluded", "other snapshot", "other proxy", "other state", "repeat"]
+"""What effects do with a probe: use it, or why not. `other state`: other features made up its pool state;
+`repeat`: another probe had the same mixture, state and seed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class RunTable:
         outcomes: outcome columns (`loss/<domain>`), sorted; lower is better.
         left_out: finished probes that were not read: another proxy trained them, other features made up
             their pool state, or they repeat one.
+        excluded: finished probes that a curator has excluded.
     """
 
     frame: pd.DataFrame
@@ -42,6 +54,7 @@ class RunTable:
     states: list[str]
     outcomes: list[str]
     left_out: int = 0
+    excluded: int = 0
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -94,59 +107,123 @@ class RunTable:
 
 
 def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
-    """Read the finished probes of a workspace, of one snapshot where given.
+    """Read the finished probes of a workspace that count, of one snapshot where given.
 
-    Only probes that compare are read: those of the proxy that finished last, each once.
+    Only probes that compare are read: those of the proxy that finished last, each once, without those that
+    a curator has excluded.
 
     Args:
         runs_dir: the workspace's `runs/`.
         snapshot: keep only the runs of this snapshot id.
 
     Raises:
-        CausalMixError: there is no finished probe to read, a file is damaged, or the rows do not fit
-            together.
+        CausalMixError: there is no probe to read, a file is damaged, or the rows do not fit together.
     """
-    files = sorted(str(p) for p in runs_dir.glob("*.parquet") if not p.name.startswith("."))
-    frame = pd.DataFrame()
-    if files:
-        try:
-            with duckdb.connect() as con:
-                frame = con.execute(
-                    "SELECT * FROM read_parquet(?, union_by_name = true) "
-                    "WHERE status = 'finished' ORDER BY run",
-                    [files],
-                ).df()
-        except duckdb.Error as error:
-            raise CausalMixError(
-                f"A run file in {runs_dir} cannot be read: {str(error).splitlines()[0]}. "
-                "Move the file away; resuming its job trains those probes again."
-            ) from error
-    if snapshot is not None and len(frame):
-        frame = frame[frame["snapshot"] == snapshot]
-        frame = frame.dropna(axis="columns", how="all")
-    if frame.empty:
+    frame = read_rows(runs_dir)
+    uses = uses_of(frame, snapshot, read_exclusions(runs_dir))
+    excluded = int((uses == "excluded").sum())
+    used = frame[uses == "used"]
+    if used.empty:
         of = f" of snapshot {snapshot}" if snapshot else ""
+        if excluded:
+            raise CausalMixError(
+                f"All {excluded} finished probes{of} are excluded. Include some again on the probes page or "
+                "with `causalmix runs include`."
+            )
         raise CausalMixError(
             f"There are no finished probes{of} yet. Launch a swarm on the probes page "
             "or run `causalmix probe`."
         )
-    comparable = _comparable(frame)
-    table = RunTable.from_frame(comparable)
-    return replace(table, left_out=len(frame) - len(comparable))
+    left_out = int(uses.isin(["other proxy", "other state", "repeat"]).sum())
+    table = RunTable.from_frame(used.dropna(axis="columns", how="all"))
+    return replace(table, left_out=left_out, excluded=excluded)
 
 
-def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The probes of the proxy that finished last, with the same state features, each once.
+def read_rows(
+    runs_dir: Path, only: Sequence[str] | None = None, *, trajectories: bool = False
+) -> pd.DataFrame:
+    """Every probe on record, finished or not, as it lies on disk.
+
+    Where a run was written twice (a failed probe was trained again), the finished row is read, of several
+    the newest; nothing is removed on disk.
+
+    Args:
+        runs_dir: the workspace's `runs/`.
+        only: names of the runs to read; default: all.
+        trajectories: whether to read the column `trajectory`, which is larger than all others together.
+
+    Returns:
+        One row per run, sorted by name, with at least the columns run, status and snapshot. Empty where
+        there is none.
+
+    Raises:
+        CausalMixError: a file is damaged or is no run table; the message names it.
+    """
+    files = sorted(str(p) for p in runs_dir.glob("*.parquet") if not p.name.startswith("."))
+    if not files:
+        return pd.DataFrame({"run": [], "status": [], "snapshot": []}, dtype="str")
+    columns = "*" if trajectories else f"COLUMNS(lambda c: c <> '{TRAJECTORY}')"
+    chosen = "" if only is None else "WHERE list_contains(?, run)"
+    try:
+        with duckdb.connect() as con:
+            frame = con.execute(
+                f"SELECT {columns} FROM read_parquet(?, union_by_name = true) {chosen} ORDER BY run, status",
+                [files] if only is None else [files, list(only)],
+            ).df()
+    except duckdb.Error as error:
+        raise CausalMixError(
+            f"A run file in {runs_dir} cannot be read: {str(error).splitlines()[0]}. "
+            "Move the file away; resuming its job trains those probes again."
+        ) from error
+    if "snapshot" not in frame:
+        frame["snapshot"] = None
+    return _one_row_per_run(frame)
+
+
+def uses_of(frame: pd.DataFrame, snapshot: str | None, excluded: Container[str]) -> pd.Series[str]:
+    """What effects do with each probe.
 
     Losses of proxies of another size or another number of tokens are on another level and would read
-    as effects. A swarm launched twice with the same seed trains the same probes again: counting them
-    twice would narrow intervals without having learnt anything.
+    as effects; so only the proxy that finished last counts. A swarm launched twice with the same seed
+    trains the same probes again: counting them twice would narrow intervals without having learnt anything.
+
+    Args:
+        frame: rows as `read_rows` gives them.
+        snapshot: the pool that effects are wanted for; None: any.
+        excluded: names of runs that a curator has excluded.
+
+    Returns:
+        A `Use` per row, on the index of `frame`.
     """
-    if "proxy" in frame and "finished_at" in frame:
-        newest = frame.sort_values("finished_at").index[-1]
+    uses = pd.Series("used", index=frame.index, dtype="str", name="use")
+    uses[frame["status"] != "finished"] = "failed"
+    if snapshot is not None:
+        uses[(uses == "used") & (frame["snapshot"] != snapshot)] = "other snapshot"
+    uses[(uses == "used") & frame["run"].map(lambda run: run in excluded).astype(bool)] = "excluded"
+    left = frame[uses == "used"]
+    if left.empty:
+        return uses
+    if "proxy" in left and "finished_at" in left and left["finished_at"].notna().any():
+        newest = left[left["finished_at"] == left["finished_at"].max()].iloc[-1]
+        uses[left.index[left["proxy"] != newest["proxy"]]] = "other proxy"
         # Swarms that varied other features of the pool's state have nothing in its columns.
-        varied = frame[[c for c in frame.columns if c.startswith(STATE)]].notna()
-        same = (frame["proxy"] == frame.loc[newest, "proxy"]) & (varied == varied.loc[newest]).all(axis=1)
-        frame = frame[same].dropna(axis="columns", how="all")
-    decides = [c for c in frame.columns if c == "seed" or c.startswith((WEIGHT, STATE))]
-    return frame.drop_duplicates(decides) if "seed" in decides else frame
+        states = [c for c in left.columns if c.startswith(STATE)]
+        other = left.index[(left[states].notna() != newest[states].notna()).any(axis=1)]
+        uses[other.intersection(uses.index[uses == "used"])] = "other state"
+    left = left[uses[left.index] == "used"]
+    if "seed" in left:
+        seeded = left[left["seed"].notna()]
+        decides = ["seed", *(c for c in left.columns if c.startswith((WEIGHT, STATE)))]
+        uses[seeded.index[seeded.duplicated(decides)]] = "repeat"
+    return uses
+
+
+def _one_row_per_run(frame: pd.DataFrame) -> pd.DataFrame:
+    """The finished row of each run, the newest where there are several."""
+    twice = frame.duplicated("run", keep=False)
+    if not twice.any():
+        return frame
+    order = pd.DataFrame({"run": frame["run"], "finished": frame["status"] == "finished"})
+    order["at"] = frame.get("finished_at", pd.NaT)
+    order = order.sort_values(["run", "finished", "at"], na_position="first", kind="stable")
+    return frame.loc[order.index[~order.duplicated("run", keep="last")]].reset_index(drop=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,22 +18,22 @@ from causalmix_core import __version__
 from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.design import Probe, SwarmSpec, assignment_of
-from causalmix_core.probes.runs import LOSS, STATE, WEIGHT
-from causalmix_core.proxy import (
-    DomainTokens,
-    TokenPool,
-    Trained,
-    bits_per_byte,
-    heldout_windows,
-    train_proxies,
+from causalmix_core.probes.outcomes import benchmark_column
+from causalmix_core.probes.runs import BITS, LOSS, STATE, TRAJECTORY, WEIGHT
+from causalmix_core.proxy import DomainTokens, TokenPool, Trained, bits_per_byte, stack_size, train_proxies
+from causalmix_core.proxy.pool import cut_windows
+from causalmix_core.proxy.token_files import tokenised, tokens_of
+from causalmix_core.proxy.training import (
+    Keep,
+    Progress,
+    TrainingState,
+    TrajectoryPoint,
+    Visit,
+    spread_windows,
 )
-from causalmix_core.proxy.training import Progress, spread_windows
 
-BITS = "bpb/"
-TRAJECTORY = "trajectory"
-"""Column with what a probe knew on the way, as JSON: a list of points, each with the tokens read,
-`loss/<domain>` in nats per token and `bpb/<domain>` in bits per byte; null where a loss is not finite. Points
-before the last are means over fewer windows: they compare across probes, not with the last point."""
+if TYPE_CHECKING:
+    from causalmix_core.proxy.stack import Reader
 
 
 def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
@@ -42,10 +44,12 @@ def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
             feature was not measured on the snapshot.
     """
     length = swarm.proxy.sequence_length
-    train, heldout = {}, {}
+    tokens = tokens_of(snapshot, swarm.proxy)
+    train, heldout, sizes = {}, {}, {}
     for domain in snapshot.domains:
-        train[domain] = DomainTokens.from_frame(
-            snapshot.texts(domain, "train", swarm.state_features), swarm.state_features
+        rows = snapshot.rows(domain, "train", swarm.state_features)
+        train[domain] = DomainTokens.of(
+            tokenised(snapshot, domain, "train", tokens), rows, swarm.state_features
         )
         if len(train[domain].tokens) < length:
             raise CausalMixError(
@@ -53,12 +57,12 @@ def load_token_pool(snapshot: Snapshot, swarm: SwarmSpec) -> TokenPool:
                 f"sequence of {length}. Add documents or choose a proxy with shorter sequences."
             )
         try:
-            heldout[domain] = heldout_windows(
-                snapshot.texts(domain, "heldout"), length, swarm.heldout_windows
+            heldout[domain], sizes[domain] = cut_windows(
+                tokenised(snapshot, domain, "heldout", tokens), length, swarm.heldout_windows
             )
         except CausalMixError as error:
             raise CausalMixError(f"Domain {domain}: {error}") from error
-    return TokenPool(train, heldout, swarm.state_features, swarm.seed)
+    return TokenPool(train, heldout, swarm.state_features, swarm.seed, sizes, tokens)
 
 
 def run_shard(
@@ -71,29 +75,39 @@ def run_shard(
     device: str,
     progress: Progress | None = None,
     progress_every: int = 20,
+    start: TrainingState | None = None,
+    keep: Keep | None = None,
 ) -> pd.DataFrame:
     """Train the probes of a shard together and return their rows of the run table.
 
     A probe whose loss is not finite is kept with status `failed`, so that it is neither lost nor ever
-    used as data.
+    used as data. Where the swarm has tasks, every other probe answers them before its row is written.
+
+    Raises:
+        CausalMixError: the probes do not fit into memory, the pretrained model or a task cannot be loaded,
+            or a task fails.
     """
     sub_pools = [pool.sub_pool(p.tilt) for p in probes]
     count, length = swarm.proxy.sequences, swarm.proxy.sequence_length
-    sequences = np.empty((len(probes), count, length), np.uint16)
+    sequences = np.empty((len(probes), count, length), pool.tokens.dtype)
     for row, sub_pool, probe in zip(sequences, sub_pools, probes, strict=True):
         row[:] = pool.sequences(sub_pool, probe.mixture, count, length)
-    trained = train_proxies(
-        swarm.proxy,
+    examined = _Examination(swarm, pool, device, progress)
+    trained = _trained(
+        swarm,
         sequences,
-        pool.heldout,
-        seed=swarm.seed,
-        device=device,
-        progress=progress,
-        progress_every=progress_every,
+        pool,
+        device,
+        examined.watch if progress else None,
+        progress_every,
+        start,
+        keep,
+        examined.visit if swarm.tasks else None,
     )
     rows = []
     for i, (probe, sub_pool) in enumerate(zip(probes, sub_pools, strict=True)):
         losses = {LOSS + d: float(v[i]) for d, v in sorted(trained.losses.items())}
+        bits = {BITS + d: bits_per_byte(losses[LOSS + d], s) for d, s in sorted(pool.sizes.items())}
         rows.append(
             {
                 "run": f"{job}-{probe.number:04d}",
@@ -110,10 +124,121 @@ def run_shard(
                 **{WEIGHT + d: w for d, w in sorted(probe.mixture.items())},
                 **{STATE + f: v for f, v in sorted(sub_pool.state.items())},
                 **losses,
+                **bits,
+                **examined.scores.get(i, {}),
                 TRAJECTORY: trajectory_of(trained, pool, i),
             }
         )
     return pd.DataFrame(rows)
+
+
+class _Examination:
+    """Lets trained probes answer the swarm's tasks.
+
+    Attributes:
+        scores: by number of the probe in its shard, its columns.
+    """
+
+    def __init__(self, swarm: SwarmSpec, pool: TokenPool, device: str, progress: Progress | None) -> None:
+        self.scores: dict[int, dict[str, float]] = {}
+        self._swarm, self._pool, self._device, self._progress = swarm, pool, device, progress
+        self._told: tuple[int, np.ndarray] | None = None
+        self._benchmarks = None
+        if swarm.tasks:
+            from causalmix_core.proxy.benchmarks import load_benchmarks
+
+            # Before the training: a task that cannot be asked must not cost one.
+            self._benchmarks = load_benchmarks(Path(str(swarm.tasks_folder)), swarm.tasks)
+
+    def watch(self, step: int, losses: np.ndarray) -> None:
+        """Pass on the progress of the training, and remember it."""
+        self._told = step, losses
+        if self._progress:
+            self._progress(step, losses)
+
+    def visit(self, number: int, read: Reader) -> None:
+        """Ask one probe. The progress is told again before, so that a job can be stopped here too."""
+        from causalmix_core.proxy.benchmarks import answer
+
+        assert self._benchmarks is not None
+        if self._told is not None:
+            self.watch(*self._told)
+        context = self._swarm.proxy.sequence_length
+        found = answer(self._benchmarks, read, self._pool.tokens, context=context, device=self._device)
+        self.scores[number] = {
+            benchmark_column(name, task.higher_is_better): found[name]
+            for name, task in self._benchmarks.tasks.items()
+        }
+
+
+def _trained(
+    swarm: SwarmSpec,
+    sequences: np.ndarray,
+    pool: TokenPool,
+    device: str,
+    progress: Progress | None,
+    progress_every: int,
+    start: TrainingState | None,
+    keep: Keep | None,
+    visit: Visit | None,
+) -> Trained:
+    """Train all proxies of a shard at once or, where they are large copies of a model, as many as fit."""
+    proxy, count = swarm.proxy, len(sequences)
+    fits = count if proxy.pretrained is None or start is not None else stack_size(proxy, device)
+    if fits >= count:
+        return train_proxies(
+            proxy,
+            sequences,
+            pool.heldout,
+            seed=swarm.seed,
+            device=device,
+            progress=progress,
+            progress_every=progress_every,
+            start=start,
+            keep=keep,
+            visit=visit,
+        )
+    parts = []
+    for first in range(0, count, fits):
+        own = slice(first, min(first + fits, count))
+
+        def told(step: int, losses: np.ndarray, own: slice = own) -> None:
+            """A part of the shard is so far; the others have nothing to tell."""
+            everyone = np.full(count, np.nan)
+            everyone[own] = losses
+            if progress:
+                progress((own.start * proxy.steps + len(losses) * step) // count, everyone)
+
+        def visited(number: int, read: Reader, first: int = first) -> None:
+            if visit:
+                visit(first + number, read)
+
+        parts.append(
+            train_proxies(
+                proxy,
+                sequences[own],
+                pool.heldout,
+                seed=swarm.seed,
+                device=device,
+                progress=told,
+                progress_every=progress_every,
+                visit=visited if visit else None,
+            )
+        )
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Trained]) -> Trained:
+    """What was trained in parts, as if it had been at once."""
+
+    def joined(losses: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {d: np.concatenate([part[d] for part in losses]) for d in losses[0]}
+
+    points = [
+        TrajectoryPoint(same[0].tokens, joined([p.losses for p in same]), same[0].windows)
+        for same in zip(*(p.trajectory for p in parts), strict=True)
+    ]
+    return Trained(points[-1].losses, points, np.concatenate([p.failed_at for p in parts]))
 
 
 def trajectory_of(trained: Trained, pool: TokenPool, proxy: int) -> str:
@@ -124,7 +249,7 @@ def trajectory_of(trained: Trained, pool: TokenPool, proxy: int) -> str:
         for domain, values in sorted(point.losses.items()):
             loss = float(values[proxy])
             finite = bool(np.isfinite(loss))
-            read = spread_windows(pool.heldout[domain], point.windows[domain])
+            read = spread_windows(pool.sizes[domain], point.windows[domain])
             written[LOSS + domain] = loss if finite else None
             written[BITS + domain] = bits_per_byte(loss, read) if finite else None
         points.append(written)

@@ -6,7 +6,9 @@
 
 from causalmix_core.proxy.memory import stack_size
 from causalmix_core.proxy.pool import DomainTokens, SubPool, TokenPool, heldout_windows
+from causalmix_core.proxy.pretrained import settle_proxy
 from causalmix_core.proxy.spec import PRESETS, Family, PresetName, ProxySpec
+from causalmix_core.proxy.token_files import proxy_tokens
 from causalmix_core.proxy.training import (
     Trained,
     TrajectoryPoint,
@@ -28,6 +30,8 @@ __all__ = [
     "bits_per_byte",
     "choose_device",
     "heldout_windows",
+    "proxy_tokens",
+    "settle_proxy",
     "stack_size",
     "train_proxies",
 ]

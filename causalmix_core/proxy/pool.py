@@ -10,23 +10,18 @@ their mixtures and tilts, not from luck).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.proxy.spec import END_OF_DOCUMENT
+from causalmix_core.proxy.token_files import TokenisedText, tokenise
+from causalmix_core.proxy.tokens import ByteTokens, Tokens
 
 GOLDEN = 0.6180339887498949
 KEPT = 0.5
 """Part of a domain's training tokens that a sub-pool keeps."""
-
-
-def byte_tokens(text: str) -> np.ndarray:
-    """The UTF-8 bytes of `text` and the end-of-document token, uint16."""
-    raw = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.uint16)
-    return np.append(raw, np.uint16(END_OF_DOCUMENT))
 
 
 @dataclass(frozen=True)
@@ -34,22 +29,31 @@ class DomainTokens:
     """The training documents of one domain.
 
     Attributes:
-        tokens: all documents one after another, uint16, shape (total,).
+        tokens: all documents one after another, unsigned, shape (total,).
         starts: where each document begins, and the total: shape (documents + 1,).
         features: pool-state features per document, shape (documents, p), as they are; NaN where a document
             has no value.
+        sizes: what each document counts in the pool state, shape (documents,): its bytes, as in
+            `Snapshot.state`, whatever its tokens are. None: its tokens.
     """
 
     tokens: np.ndarray
     starts: np.ndarray
     features: np.ndarray
+    sizes: np.ndarray | None = None
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, features: Sequence[str]) -> DomainTokens:
-        """Tokenise `frame` (columns text and `features`), one row per document."""
-        pieces = [byte_tokens(t) for t in frame["text"]]
-        starts = np.concatenate([[0], np.cumsum([len(p) for p in pieces])])
-        return cls(np.concatenate(pieces), starts, frame[list(features)].to_numpy(float))
+    def from_frame(
+        cls, frame: pd.DataFrame, features: Sequence[str], tokens: Tokens | None = None
+    ) -> DomainTokens:
+        """Tokenise `frame` (columns text and `features`), one row per document; by default into bytes."""
+        return cls.of(tokenise(frame["text"].tolist(), tokens or ByteTokens()), frame, features)
+
+    @classmethod
+    def of(cls, text: TokenisedText, frame: pd.DataFrame, features: Sequence[str]) -> DomainTokens:
+        """Documents that are tokenised already, and their rows in `frame`."""
+        sizes = frame["bytes"].to_numpy(np.int64) + 1 if "bytes" in frame else None
+        return cls(text.tokens, text.starts, frame[list(features)].to_numpy(float), sizes)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -74,20 +78,25 @@ class TokenPool:
         heldout: windows of one sequence by domain, int64, shape (windows, sequence_length).
         feature_names: names of the pool-state features, in the order of `DomainTokens.features`.
         seed: decides the shared random part of all sub-pools.
+        sizes: by domain, bytes of text that each token of the windows stands for, as `heldout`; left out for
+            a pool that nothing is measured on.
+        tokens: the tokenizer that made the pool.
     """
 
     train: dict[str, DomainTokens]
     heldout: dict[str, np.ndarray]
     feature_names: tuple[str, ...]
     seed: int
+    sizes: dict[str, np.ndarray] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=ByteTokens)
 
     def sub_pool(self, tilt: Mapping[str, float]) -> SubPool:
         """Draw the sub-pool of one probe.
 
         Documents are ranked by `tilt . z + Gumbel noise`, where z are features standardised within
         the domain; the best `KEPT` of the tokens stay (weighted sampling without replacement,
-        Efraimidis and Spirakis 2006, in its Gumbel form). The pool state is the token-weighted mean
-        of each feature over all documents that stay, of all domains; it does not depend on the
+        Efraimidis and Spirakis 2006, in its Gumbel form). The pool state is the mean of each feature,
+        weighted by the bytes of the documents, over all that stay, of all domains; it does not depend on the
         mixture.
 
         Args:
@@ -105,14 +114,15 @@ class TokenPool:
             kept = ranked[: 1 + int(np.searchsorted(reached, KEPT * reached[-1]))]
             order[domain] = kept[np.argsort(reading[kept], kind="stable")]
             known = np.isfinite(docs.features[kept])
-            total += docs.lengths[kept] @ np.where(known, docs.features[kept], 0.0)
-            weight += docs.lengths[kept] @ known
+            sizes = (docs.lengths if docs.sizes is None else docs.sizes)[kept]
+            total += sizes @ np.where(known, docs.features[kept], 0.0)
+            weight += sizes @ known
         return SubPool(order, dict(zip(self.feature_names, (total / weight).tolist(), strict=True)))
 
     def sequences(
         self, sub_pool: SubPool, mixture: Mapping[str, float], count: int, length: int
     ) -> np.ndarray:
-        """The training sequences of one probe, in order: uint16, shape (count, length).
+        """The training sequences of one probe, in order: unsigned, shape (count, length).
 
         Sequence n comes from the domain at `frac((n + 1/2) * golden ratio)` of the cumulated mixture,
         which keeps the realised weights within a few sequences of the wanted ones at any time. Within
@@ -123,7 +133,7 @@ class TokenPool:
         edges[-1] = 1.0
         point = (np.arange(count) + 0.5) * GOLDEN % 1.0
         choice = np.searchsorted(edges, point, side="right")
-        out = np.empty((count, length), dtype=np.uint16)
+        out = np.empty((count, length), dtype=self.tokens.dtype)
         for k, domain in enumerate(domains):
             rows = np.flatnonzero(choice == k)
             if len(rows):
@@ -151,13 +161,16 @@ def _stream(docs: DomainTokens, order: np.ndarray, needed: int) -> np.ndarray:
     return repeated
 
 
-def heldout_windows(frame: pd.DataFrame, length: int, windows: int) -> np.ndarray:
+def heldout_windows(
+    frame: pd.DataFrame, length: int, windows: int, tokens: Tokens | None = None
+) -> np.ndarray:
     """Cut held-out documents into at most `windows` windows of `length` tokens, evenly spread.
 
     Args:
         frame: held-out documents with a column text.
         length: tokens per window; all but the first are predicted.
         windows: how many windows at most.
+        tokens: the tokenizer; by default of bytes.
 
     Returns:
         int64, shape (windows, length).
@@ -165,13 +178,34 @@ def heldout_windows(frame: pd.DataFrame, length: int, windows: int) -> np.ndarra
     Raises:
         CausalMixError: the documents hold fewer tokens than one window.
     """
-    tokens = np.concatenate([byte_tokens(t) for t in frame["text"]])
-    available = len(tokens) // length
+    text = tokenise(frame["text"].tolist(), tokens or ByteTokens(), sized=True)
+    return cut_windows(text, length, windows)[0]
+
+
+def cut_windows(text: TokenisedText, length: int, windows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of held-out documents that are tokenised already, evenly spread.
+
+    Args:
+        text: the documents.
+        length: tokens per window; all but the first are predicted.
+        windows: how many windows at most.
+
+    Returns:
+        The windows, int64, and the bytes of text that each of their tokens stands for, both of shape
+        (windows, length).
+
+    Raises:
+        CausalMixError: the documents hold fewer tokens than one window.
+    """
+    available = len(text.tokens) // length
     if not available:
         raise CausalMixError(
-            f"The held-out documents hold {len(tokens)} tokens, fewer than one sequence of {length}. "
+            f"The held-out documents hold {len(text.tokens)} tokens, fewer than one sequence of {length}. "
             "Add documents to the domain or choose a proxy with shorter sequences."
         )
     chosen = np.unique(np.linspace(0, available - 1, min(windows, available)).astype(int))
-    chosen_windows: np.ndarray = tokens[: available * length].reshape(available, length)[chosen]
-    return chosen_windows.astype(np.int64)
+    whole = available * length
+    return (
+        text.tokens[:whole].reshape(available, length)[chosen].astype(np.int64),
+        text.sizes[:whole].reshape(available, length)[chosen].astype(np.int64),
+    )

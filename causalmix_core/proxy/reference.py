@@ -25,9 +25,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalmix_core import __version__
 from causalmix_core.errors import CausalMixError
-from causalmix_core.proxy.pool import byte_tokens
 from causalmix_core.proxy.quiet import quiet_transformers
 from causalmix_core.proxy.spec import ProxySpec
+from causalmix_core.proxy.text_sample import training_documents
+from causalmix_core.proxy.tokens import ByteTokens
 from causalmix_core.proxy.training import _schedule
 from causalmix_core.workspace import Workspace, scratch_path
 
@@ -127,10 +128,17 @@ def train_reference(
         progress_every: steps between two calls.
 
     Raises:
-        CausalMixError: the training documents hold less than one sequence, a file is damaged, or the
-            training diverged.
+        CausalMixError: the training documents hold less than one sequence, a file is damaged, the training
+            diverged, or the spec asks for other tokens than bytes.
     """
     import torch
+
+    if spec.tokenizer != "bytes":
+        # What it measures is compared across snapshots, each of which would have a BPE of its own.
+        raise CausalMixError(
+            "A reference proxy reads bytes, so that its losses compare across snapshots. Choose the "
+            "tokenizer 'bytes' and no pretrained model."
+        )
 
     rng = np.random.default_rng(seed)
     sequences = _sequences(snapshot, spec, rng)
@@ -274,7 +282,7 @@ def _sequences(snapshot: Snapshot, spec: ProxySpec, rng: np.random.Generator) ->
         groups = np.split(own, begins[1:])
         texts = document_texts(snapshot.documents_file(domain), numbers[rows])
         for row, group, (_, text) in zip(rows, groups, texts, strict=True):
-            document = byte_tokens(text)
+            (document,) = ByteTokens().ids([text])
             for part in (group - starts[row]).tolist():
                 pieces[place[taken]] = document[part * piece : (part + 1) * piece].copy()
                 taken += 1
@@ -290,14 +298,5 @@ def _training_documents(
     snapshot: Snapshot,
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
     """Numbers and bytes of the training documents of each domain, ascending."""
-    documents, sizes = {}, {}
-    with snapshot.connect() as con:
-        for domain in snapshot.domains:
-            rows = con.execute(
-                "SELECT document, bytes::BIGINT AS bytes FROM documents "
-                "WHERE domain = ? AND split = 'train' ORDER BY document",
-                [domain],
-            ).fetchnumpy()
-            documents[domain] = np.asarray(rows["document"], np.int64)
-            sizes[domain] = np.asarray(rows["bytes"], np.int64)
-    return documents, sizes
+    found = {d: training_documents(snapshot, d) for d in snapshot.domains}
+    return {d: f[0] for d, f in found.items()}, {d: f[1] for d, f in found.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -19,6 +19,19 @@ from causalmix_core.proxy.spec import Attention, ProxySpec
 
 if TYPE_CHECKING:
     import torch
+
+
+Reader = Callable[["torch.Tensor"], "torch.Tensor"]
+"""What a proxy predicts: from tokens, int64 (n, length), to logits, (n, length, vocabulary)."""
+
+
+class StackState(TypedDict):
+    """A stack between two steps: numbers of its members, parameters by name, and per parameter the state of
+    the optimiser."""
+
+    members: list[int]
+    parameters: dict[str, torch.Tensor]
+    optimiser: dict[str, dict[str, torch.Tensor]]
 
 
 class Architecture:
@@ -70,17 +83,12 @@ class Stack:
         Args:
             tokens: int64, shape (K, sequences, length).
         """
-        import torch
         from torch.func import functional_call, vmap
 
-        spec, buffers = self.architecture.spec, self.architecture.buffers
+        buffers = self.architecture.buffers
         single = len(self) == 1
         base = self.architecture.single if single else self.architecture.stacked
-        parameters = self.parameters
-        if spec.precision == "bfloat16":
-            # A copy for this pass: gradients flow back through the cast to the float32 weights. Autocast
-            # would not do: under vmap the rotated queries and the values end up with different types.
-            parameters = {name: p.to(torch.bfloat16) for name, p in parameters.items()}
+        parameters = _for_a_pass(self.parameters, self.architecture.spec)
 
         def loss_of_one(p: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
             inputs = {"input_ids": x, "labels": x, "use_cache": False}
@@ -91,6 +99,23 @@ class Stack:
             return loss_of_one({n: p.squeeze(0) for n, p in parameters.items()}, tokens[0]).unsqueeze(0)
         together: torch.Tensor = vmap(loss_of_one)(parameters, tokens)
         return together
+
+    def reader(self, member: int) -> Reader:
+        """What one proxy of the stack predicts."""
+        import torch
+        from torch.func import functional_call
+
+        row, base, buffers = self.members.index(member), self.architecture.single, self.architecture.buffers
+        own = {name: p.detach()[row] for name, p in self.parameters.items()}
+        own = _for_a_pass(own, self.architecture.spec)
+
+        def read(tokens: torch.Tensor) -> torch.Tensor:
+            inputs = {"input_ids": tokens, "use_cache": False}
+            with torch.no_grad():
+                logits: torch.Tensor = functional_call(base, (own, buffers), (), inputs).logits
+            return logits
+
+        return read
 
     def step(self, tokens: torch.Tensor, rate: float) -> tuple[np.ndarray, list[int]]:
         """One optimiser step of every proxy.
@@ -146,6 +171,32 @@ class Stack:
             part._adopt(*self._select(lambda t, rows=rows: t[rows]))  # type: ignore[misc]
             parts.append(part)
         return parts[0], parts[1]
+
+    def state(self) -> StackState:
+        """What is needed to go on from here; between two steps there are no gradients.
+
+        The tensors are those of this stack: the next step changes them.
+        """
+        return {
+            "members": list(self.members),
+            "parameters": {name: p.detach() for name, p in self.parameters.items()},
+            "optimiser": {name: dict(self.optimiser.state[p]) for name, p in self.parameters.items()},
+        }
+
+    @classmethod
+    def from_state(cls, architecture: Architecture, state: StackState, device: str) -> Stack:
+        """A stack that goes on where `state` was taken.
+
+        Raises:
+            KeyError: the state lacks something.
+        """
+        stack = cls.__new__(cls)
+        stack.architecture, stack.members = architecture, list(state["members"])
+        moments = {
+            name: {k: v.to(device) for k, v in values.items()} for name, values in state["optimiser"].items()
+        }
+        stack._adopt({name: p.to(device) for name, p in state["parameters"].items()}, moments)
+        return stack
 
     def forget_gradients(self) -> None:
         """Free the memory of the gradients."""
@@ -205,14 +256,56 @@ class Stack:
 
 def new_stacks(spec: ProxySpec, members: Sequence[int], size: int, seed: int, device: str) -> list[Stack]:
     """Proxies with equal initial weights, at most `size` to a stack, without touching torch's global seed."""
-    model = spec.new_model(seed)
-    architecture = Architecture(spec, {name: b.to(device) for name, b in model.named_buffers()})
-    weights = {name: p.detach() for name, p in model.named_parameters()}
+    architecture, weights = _architecture(spec, seed, device)
+    if spec.pretrained is not None:
+        size = 1  # large models gain nothing from a stack, and many cannot be stacked
     stacks = []
     for part in np.array_split(np.asarray(members), max(1, -(-len(members) // size))):
         copies = {n: w.expand(len(part), *w.shape).to(device, copy=True) for n, w in weights.items()}
         stacks.append(Stack(architecture, part.tolist(), {n: c.contiguous() for n, c in copies.items()}))
     return stacks
+
+
+def restored_stacks(spec: ProxySpec, states: Sequence[StackState], seed: int, device: str) -> list[Stack]:
+    """Stacks that go on where their states were taken.
+
+    Raises:
+        KeyError: a state lacks something.
+        ValueError: a state is that of another kind of proxy.
+    """
+    architecture, weights = _architecture(spec, seed, device)
+    shapes = {name: w.shape for name, w in weights.items()}
+    for state in states:
+        count = len(state["members"])
+        if {n: p.shape for n, p in state["parameters"].items()} != {
+            n: (count, *shape) for n, shape in shapes.items()
+        }:
+            raise ValueError("the parameters are those of another proxy")
+    return [Stack.from_state(architecture, state, device) for state in states]
+
+
+def _architecture(spec: ProxySpec, seed: int, device: str) -> tuple[Architecture, dict[str, torch.Tensor]]:
+    """What all proxies share, and the initial weights, on the CPU."""
+    if spec.pretrained is not None:
+        from causalmix_core.proxy.finetuning import pretrained_architecture
+
+        return pretrained_architecture(spec, seed, device)
+    model = spec.new_model(seed)
+    architecture = Architecture(spec, {name: b.to(device) for name, b in model.named_buffers()})
+    return architecture, {name: p.detach() for name, p in model.named_parameters()}
+
+
+def _for_a_pass(parameters: dict[str, torch.Tensor], spec: ProxySpec) -> dict[str, torch.Tensor]:
+    """Parameters in the precision of a pass.
+
+    In bfloat16 they are copies: gradients flow back through the cast to the float32 weights. Autocast would
+    not do: under vmap the rotated queries and the values end up with different types.
+    """
+    if spec.precision == "float32":
+        return parameters
+    import torch
+
+    return {name: p.to(torch.bfloat16) for name, p in parameters.items()}
 
 
 def work_through(stacks: Sequence[Stack], work: Callable[[Stack], None]) -> list[Stack]:

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from causalmix_core.proxy.memory import stack_size
-from causalmix_core.proxy.spec import VOCABULARY, ProxySpec
+from causalmix_core.proxy.spec import ProxySpec
 from causalmix_core.proxy.training import train_proxies
 
 STEPS = 6
@@ -34,12 +34,14 @@ def measure_throughput(proxy: ProxySpec, device: str, workers: int) -> float:
     import torch
 
     size = stack_size(proxy, device, workers)
+    if proxy.pretrained is not None:
+        size = 1  # copies take their steps in turn: several are as fast as one
     per_sequence = (proxy.parameters + proxy.embedding_parameters) * proxy.sequence_length
     batch = proxy.batch_size if device != "cpu" else min(proxy.batch_size, max(1, WORK // per_sequence))
     tokens = STEPS * batch * proxy.sequence_length
     short = proxy.model_copy(update={"tokens": tokens, "batch_size": batch})
     rng = np.random.default_rng(0)
-    sequences = rng.integers(0, VOCABULARY, (size, short.sequences, short.sequence_length))
+    sequences = rng.integers(0, proxy.vocabulary_size, (size, short.sequences, short.sequence_length))
     moments: list[float] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if workers > 1 else threads)

@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.proxy.memory import bytes_per_proxy, in_words, stack_size
-from causalmix_core.proxy.spec import END_OF_DOCUMENT, ProxySpec
-from causalmix_core.proxy.stack import Stack, new_stacks, work_through
+from causalmix_core.proxy.spec import ProxySpec
+from causalmix_core.proxy.stack import Reader, Stack, StackState, new_stacks, restored_stacks, work_through
 
 Progress = Callable[[int, np.ndarray], None]
 """Called with the steps done and the mean training loss of each proxy since the last call, shape (K,); NaN
 for a proxy that diverged."""
+
+Visit = Callable[[int, Reader], None]
+"""Called with the number of a trained proxy and what it predicts."""
 
 POINTS = 4
 """Points of a trajectory; each comes after twice the tokens of the one before, the last is the end."""
@@ -44,6 +49,73 @@ class TrajectoryPoint:
     tokens: int
     losses: dict[str, np.ndarray]
     windows: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A training between two steps: all that it needs to go on as if it had never stopped.
+
+    Attributes:
+        step: steps that are done.
+        stacks: the proxies that still train.
+        failed_at: as in `Trained`.
+        running: sums of training losses since the last call of `progress`, shape (K,).
+        since: steps in these sums.
+        trajectory: the points so far.
+    """
+
+    step: int
+    stacks: list[StackState]
+    failed_at: np.ndarray
+    running: np.ndarray
+    since: int
+    trajectory: list[TrajectoryPoint]
+
+    def packed(self) -> dict[str, Any]:
+        """The state as numbers, texts, tensors, and lists and dicts of them: what torch loads safely."""
+        return {
+            "step": self.step,
+            "stacks": self.stacks,
+            "failed_at": self.failed_at.tolist(),
+            "running": self.running.tolist(),
+            "since": self.since,
+            "trajectory": [
+                {
+                    "tokens": p.tokens,
+                    "losses": {d: v.tolist() for d, v in p.losses.items()},
+                    "windows": p.windows,
+                }
+                for p in self.trajectory
+            ],
+        }
+
+    @classmethod
+    def unpacked(cls, packed: Mapping[str, Any]) -> TrainingState:
+        """The state that `packed` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        return cls(
+            step=int(packed["step"]),
+            stacks=list(packed["stacks"]),
+            failed_at=np.asarray(packed["failed_at"], int),
+            running=np.asarray(packed["running"], float),
+            since=int(packed["since"]),
+            trajectory=[
+                TrajectoryPoint(
+                    int(p["tokens"]),
+                    {d: np.asarray(v, float) for d, v in p["losses"].items()},
+                    dict(p["windows"]),
+                )
+                for p in packed["trajectory"]
+            ],
+        )
+
+
+Keep = Callable[[int, Callable[[], TrainingState]], None]
+"""Called after every step but the last with the steps done and a function that takes the state. The state
+shares its tensors with the training: write it before returning. An exception ends the training."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +152,9 @@ def train_proxies(
     stack: int | None = None,
     progress: Progress | None = None,
     progress_every: int = 20,
+    start: TrainingState | None = None,
+    keep: Keep | None = None,
+    visit: Visit | None = None,
 ) -> Trained:
     """Train K proxies from the same initial weights, each on its own sequences, and measure them.
 
@@ -97,23 +172,32 @@ def train_proxies(
         progress: called every `progress_every` steps and at the end; an exception in it ends the
             training (cancel).
         progress_every: steps between two calls.
+        start: go on from this state of the same training. On a CPU the result is the same as without a
+            stop.
+        keep: called between steps; may save the state, and end the training.
+        visit: called at the end with each proxy that did not diverge; an exception in it ends the training.
 
     Returns:
         Held-out losses per domain, at the end and on the way.
 
     Raises:
         CausalMixError: the proxies do not fit into memory.
+        KeyError, ValueError: `start` is a state of another training.
     """
     import torch
 
     count = len(sequences)
-    stacks = _begin(spec, count, stack or stack_size(spec, device), seed, device)
     points = checkpoints(spec)
     early = _early_windows(spec, heldout)
-    trajectory: list[TrajectoryPoint] = []
-    failed_at = np.zeros(count, int)
-    running, since = np.zeros(count), 0
-    for step in range(spec.steps):
+    if start is None:
+        stacks = _begin(spec, count, stack or stack_size(spec, device), seed, device)
+        start = TrainingState(0, [], np.zeros(count, int), np.zeros(count), 0, [])
+    else:
+        _check_start(start, count, spec.steps)
+        stacks = restored_stacks(spec, start.stacks, seed, device)
+    trajectory, failed_at = list(start.trajectory), start.failed_at.copy()
+    running, since = start.running.copy(), start.since
+    for step in range(start.step, spec.steps):
         rows = slice(step * spec.batch_size, (step + 1) * spec.batch_size)
         rate = spec.learning_rate * _schedule(step, spec)
         now = np.full(count, np.nan)
@@ -137,6 +221,11 @@ def train_proxies(
         if progress and (since == progress_every or step + 1 == spec.steps):
             progress(step + 1, running / since)
             running, since = np.zeros(count), 0
+        if keep and step + 1 < spec.steps:
+            keep(step + 1, partial(_state, step + 1, stacks, failed_at, running, since, trajectory))
+    for trained in stacks if visit else ():
+        for member in trained.members:
+            visit(member, trained.reader(member))  # type: ignore[misc]
     return Trained(trajectory[-1].losses, trajectory, failed_at)
 
 
@@ -145,18 +234,18 @@ def checkpoints(spec: ProxySpec) -> list[int]:
     return sorted({math.ceil(spec.steps / 2**n) for n in range(POINTS)})
 
 
-def bits_per_byte(loss: float, windows: np.ndarray) -> float:
-    """A loss in nats per token as bits per byte of text.
+def bits_per_byte(loss: float, sizes: np.ndarray) -> float:
+    """A loss in nats per token as bits per byte of text, which compares across tokenizers.
 
-    What ends a document is predicted like a byte and is none, so its cost is spread over the bytes.
+    What ends a document is predicted like any token and is no text, so its cost is spread over the text.
 
     Args:
-        loss: mean over the predicted tokens of `windows`.
-        windows: held-out windows, shape (n, length); all tokens but the first of each are predicted.
+        loss: mean over the predicted tokens of held-out windows.
+        sizes: bytes of text that each token of the windows stands for, shape (n, length); all tokens but the
+            first of each window are predicted.
     """
-    predicted = windows[:, 1:]
-    text = int((predicted != END_OF_DOCUMENT).sum())
-    return loss / math.log(2) * predicted.size / max(1, text)
+    predicted = sizes[:, 1:]
+    return loss / math.log(2) * predicted.size / max(1, int(predicted.sum()))
 
 
 def spread_windows(windows: np.ndarray, wanted: int) -> np.ndarray:
@@ -187,6 +276,26 @@ def _begin(spec: ProxySpec, count: int, size: int, seed: int, device: str) -> li
             f"{in_words(count * bytes_per_proxy(spec))}. Train fewer together, choose a smaller proxy, or "
             "free the memory that other programs use."
         ) from error
+
+
+def _state(
+    step: int,
+    stacks: Sequence[Stack],
+    failed_at: np.ndarray,
+    running: np.ndarray,
+    since: int,
+    trajectory: list[TrajectoryPoint],
+) -> TrainingState:
+    return TrainingState(
+        step, [s.state() for s in stacks], failed_at.copy(), running.copy(), since, list(trajectory)
+    )
+
+
+def _check_start(start: TrainingState, count: int, steps: int) -> None:
+    members = sorted(m for s in start.stacks for m in s["members"])
+    alive = np.flatnonzero(start.failed_at == 0).tolist()
+    if not 0 < start.step < steps or len(start.failed_at) != count or members != alive:
+        raise ValueError("the state is that of another training")
 
 
 def _schedule(step: int, spec: ProxySpec) -> float:

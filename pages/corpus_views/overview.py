@@ -14,6 +14,7 @@ from causalmix_core.mixture import Mixture, load_mixture, mixture_names
 from causalmix_core.workspace import Workspace
 from pages.corpus_views import model_features, reading
 from pages.widgets import charts, corpus_charts
+from pages.widgets.views import turn_to
 
 SPARK_BINS = 24
 
@@ -150,7 +151,7 @@ def _domains(snapshot: Snapshot, table: pd.DataFrame, budget: int, mixture: Mixt
     if rows:
         chosen = str(show["domain"].iloc[rows[0]])
         st.session_state["only_domains"] = [chosen]
-        st.session_state["wanted_view"] = "explore"
+        turn_to("explore")
         st.rerun()
     st.caption("Select a row to explore the domain.")
 

@@ -118,23 +118,6 @@ def training_curves(curves: Mapping[int, Sequence[tuple[int, float]]], tokens: i
     return figure
 
 
-def weight_against_loss(frame: pd.DataFrame, domain: str, outcome: str) -> go.Figure:
-    """One point per probe: the weight of a domain and an outcome."""
-    figure = go.Figure(
-        go.Scatter(
-            x=100 * frame[f"weight/{domain}"],
-            y=frame[outcome],
-            mode="markers",
-            marker={"size": 8, "color": accent(), "opacity": 0.75},
-            customdata=frame["run"],
-            hovertemplate=f"{domain} %{{x:.1f}}%<br>{outcome} %{{y:.4f}}<extra>%{{customdata}}</extra>",
-        )
-    )
-    figure.update_xaxes(title_text=f"weight of {domain}", ticksuffix="%", rangemode="tozero")
-    figure.update_yaxes(title_text=f"{outcome} (nats per token)")
-    return figure
-
-
 def intervals(
     names: Sequence[str],
     values: Sequence[float],

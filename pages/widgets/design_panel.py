@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import Probe, SwarmSpec, design_swarm, reference_of
 from causalmix_core.probes.design import Design
@@ -175,9 +174,14 @@ def _described(swarm: SwarmSpec, tokens: dict[str, int]) -> DesignSummary:
     return describe_design(plan(swarm, tokens), reference_of(swarm, tokens), tokens, budget=swarm.budget)
 
 
-def show_plan(swarm: SwarmSpec, probes: list[Probe], snapshot: Snapshot) -> None:
-    """The planned mixtures as charts, and what can be learnt from them."""
-    tokens = snapshot.tokens()
+def show_plan(swarm: SwarmSpec, probes: list[Probe], tokens: dict[str, int]) -> None:
+    """The planned mixtures as charts, and what can be learnt from them.
+
+    Args:
+        swarm: the design.
+        probes: its probes.
+        tokens: by domain, as the proxy counts them.
+    """
     domains = sorted(tokens)
     reference = reference_of(swarm, tokens)
     mixtures = pd.DataFrame([p.mixture for p in probes])

@@ -16,7 +16,7 @@ import streamlit as st
 from causalmix_core.corpus import Snapshot, open_snapshot
 from causalmix_core.effects import EffectModel, EstimatorName, fit_effects
 from causalmix_core.errors import CausalMixError
-from causalmix_core.probes import LIVE, RunTable, SwarmState, read_runs
+from causalmix_core.probes import LIVE, RunTable, SwarmState, exclusions_stamp, read_runs
 from causalmix_core.question import DEFAULT_GRAPH, Question, gather
 from causalmix_core.workspace import Workspace
 from jobs import LocalEngine, TaskKind, task_jobs, task_status
@@ -24,12 +24,16 @@ from jobs import LocalEngine, TaskKind, task_jobs, task_status
 PageName = Literal["corpus", "probes", "graph", "effects", "mixture"]
 STATE_COLOURS: dict[SwarmState, Literal["blue", "green", "red", "orange", "gray"]] = {
     "starting": "blue",
+    "queued": "gray",
     "running": "blue",
+    "paused": "orange",
     "finished": "green",
     "failed": "red",
     "cancelled": "gray",
     "interrupted": "orange",
 }
+NEWEST = 8
+"""Swarms among which the sidebar looks for one that runs."""
 TASK_WORDS: dict[TaskKind, str] = {
     "ingest": "reading the sources",
     "filter": "applying a filter",
@@ -55,10 +59,11 @@ def run_page(name: PageName, render: Callable[[Workspace], None]) -> None:
     """Run a page inside the app.
 
     Streamlit runs a file in `pages/` on its own when the first address that a fresh server is asked for
-    is that page's; then the way leads through app.py, which remembers the page that was wanted.
+    is that page's; then the way leads through app.py, which remembers the page that was wanted, and the view
+    of it that the address names.
     """
     if "through_app" not in st.session_state:
-        st.session_state["wanted"] = f"pages/{name}.py"
+        st.session_state["wanted"] = (f"pages/{name}.py", st.query_params.to_dict())
         st.switch_page("app.py")
     with guard():
         render(open_workspace())
@@ -68,7 +73,8 @@ def follow_wanted_page() -> None:
     """In app.py, after the navigation is set up: go on to the page that was asked for at first."""
     st.session_state["through_app"] = True
     if wanted := st.session_state.pop("wanted", None):
-        st.switch_page(wanted)
+        page, parameters = wanted
+        st.switch_page(page, query_params=parameters)
 
 
 def open_workspace() -> Workspace:
@@ -122,11 +128,15 @@ def _show_swarm(workspace: Workspace) -> None:
     if not jobs:
         st.caption("No swarm yet")
         return
-    status = engine.status(workspace, jobs[0])
+    live = [s for s in (engine.status(workspace, job) for job in jobs[:NEWEST]) if s.state in LIVE]
+    # The one that trains, else the next of those that wait, else the newest.
+    status = min(live, key=lambda s: s.queue_position or 0) if live else engine.status(workspace, jobs[0])
     st.badge(f"swarm {status.state}", color=STATE_COLOURS[status.state])
     if status.state in LIVE:
         st.progress(status.fraction)
     st.caption(f"{status.finished} of {status.swarm.probes} probes finished")
+    if len(live) > 1:
+        st.caption(f"{len(live) - 1} more in the queue or running")
 
 
 @st.cache_resource(show_spinner=False)
@@ -152,8 +162,9 @@ def snapshot_of(workspace: Workspace) -> Snapshot:
 
 
 def runs_key(workspace: Workspace) -> tuple[str, ...]:
-    """Changes whenever a shard of any swarm is finished."""
-    return tuple(sorted(p.name for p in workspace.runs.glob("*.parquet")))
+    """Changes whenever a shard of any swarm is finished, or a run is excluded or included again."""
+    files = sorted(p.name for p in workspace.runs.glob("*.parquet"))
+    return tuple(filter(None, [*files, exclusions_stamp(workspace.runs)]))
 
 
 def runs_of(workspace: Workspace, snapshot: Snapshot) -> RunTable:

@@ -107,10 +107,11 @@ def test_from_text_to_an_exported_mixture(page: Page, serve, demo: Workspace, tm
     expect(page.get_by_test_id("stMetric").filter(has_text="Probes finished")).to_contain_text(
         f"{PROBES} of {PROBES}", timeout=LONG
     )
-    expect(page.get_by_role("heading", name="Results")).to_be_visible(timeout=SOON)
     runs = read_runs(demo.runs, snapshot.id)
     assert len(runs) == PROBES
-    expect(page.get_by_text(f"{PROBES} finished probes on this snapshot")).to_be_visible()
+    page.get_by_role("button", name="Look at the runs").click()
+    expect(page.get_by_role("radio", name="Runs", exact=True)).to_be_checked(timeout=SOON)
+    expect(page.get_by_text(f"{PROBES} of {PROBES} probes.")).to_be_visible(timeout=SOON)
 
     # 3. Graph: discover, refuse what cannot be, add and delete an edge, save
     go(page, "Graph")

@@ -12,15 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 
 from causalmix_core.corpus import STATE_FEATURES, open_snapshot
@@ -28,20 +26,10 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LIVE, LOSS, STATE, WEIGHT, SwarmSpec, SwarmStatus, design_swarm, read_runs
 from causalmix_core.proxy import ProxySpec
 from causalmix_core.workspace import Workspace
-from jobs import JobFolder, LocalEngine
-from jobs.record import JobSpec
+from jobs import LocalEngine
+from tests.jobs.watched_job import DOMAINS, ENGINE, SWARM, TOKENS, Job, until
 
-T = TypeVar("T")
-ENGINE = LocalEngine()
 FORK = multiprocessing.get_context("fork")
-DOMAINS = ("code", "prose", "sums")
-TOKENS = 32_000
-"""Enough for a shard of tiny proxies to train for a second, so that a test can interrupt it."""
-SWARM = SwarmSpec(
-    probes=6,
-    proxy=ProxySpec(hidden_size=16, layers=1, heads=1, sequence_length=32, batch_size=4, tokens=TOKENS),
-    heldout_windows=8,
-)
 SUBMIT_AND_WAIT = """
 import sys
 from pathlib import Path
@@ -54,86 +42,6 @@ swarm = SwarmSpec.model_validate_json(sys.argv[2])
 print(LocalEngine().submit(Workspace.open(Path(sys.argv[1])), swarm), flush=True)
 sys.stdin.read()
 """
-
-
-def until(what: str, look: Callable[[], T], seconds: float = 90) -> T:
-    """Look until there is something to see; fails when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
-        time.sleep(0.05)
-    return seen
-
-
-class Job:
-    """A job as a test looks at it."""
-
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        self.workspace, self.name, self.folder = workspace, name, JobFolder(workspace, name)
-
-    @classmethod
-    def one_shard_after_another(cls, workspace: Workspace, swarm: SwarmSpec, shards: int) -> Job:
-        """A job that nobody has started yet, for one worker."""
-        job = cls(workspace, f"by-hand-{shards}")
-        job.folder.create(
-            JobSpec(
-                job=job.name,
-                snapshot=open_snapshot(workspace).id,
-                swarm=swarm,
-                created_at=0.0,
-                shards=shards,
-                workers=1,
-                device="cpu",
-            )
-        )
-        return job
-
-    def status(self) -> SwarmStatus:
-        return ENGINE.status(self.workspace, self.name)
-
-    def resume(self) -> None:
-        ENGINE.resume(self.workspace, self.name)
-
-    def ends(self, state: str, seconds: float = 90) -> SwarmStatus:
-        """Wait for the end of the job and check which end it is."""
-        until(f"{self.name} ends", lambda: self.status().state not in LIVE, seconds)
-        status = self.status()
-        assert status.state == state, f"{status.message}\n{self.folder.log_path.read_text()}"
-        return status
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        """Events of one kind since the job was last started."""
-        events = list(self.folder.events())
-        start = max(i for i, e in enumerate(events) if e["kind"] == "submitted")
-        return [e for e in events[start:] if e["kind"] == kind]
-
-    def is_training(self, shard: int) -> bool:
-        return any(e["shard"] == shard for e in self.events("step"))
-
-    def written(self, shard: int) -> int | None:
-        """When the rows of a shard were written; None when they were not."""
-        path = self.folder.shard_path(shard)
-        return path.stat().st_mtime_ns if path.exists() else None
-
-    @property
-    def supervisor(self) -> int:
-        return self.folder.attempts()[-1].pid
-
-    def workers(self) -> list[int]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                arguments = process.cmdline()
-            except psutil.Error:
-                continue
-            if "work" in arguments and self.name in arguments and str(self.workspace.root) in arguments:
-                found.append(process.pid)
-        return found
-
-    def rows(self) -> pd.DataFrame:
-        """All rows of the job; `read_runs` would leave out what repeats another job's probes."""
-        files = sorted(self.workspace.runs.glob(f"{self.name}-*.parquet"))
-        return pd.concat([pd.read_parquet(f) for f in files]).set_index("probe").sort_index()
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +184,7 @@ def test_cancelled_and_killed_half_way_nothing_is_lost_or_doubled(
     """The second job in this workspace: the swarm of the first, in other shards, stopped in every way."""
     first, _ = whole
     before = first.rows()
-    job = Job.one_shard_after_another(first.workspace, SWARM, shards=3)
+    job = Job.by_hand(first.workspace, SWARM, shards=3)
 
     def second_shard_trains() -> None:
         until("the second shard trains", lambda: job.is_training(1))
@@ -301,6 +209,7 @@ def test_cancelled_and_killed_half_way_nothing_is_lost_or_doubled(
     os.kill(job.supervisor, signal.SIGKILL)
     until("the status tells", lambda: job.status().state == "interrupted", seconds=5)
     until("the worker stops by itself", lambda: not job.workers(), seconds=10)
+    assert job.folder.checkpoint_path(1).exists()  # and keeps what it has
     assert only_the_first_shard_is_there()
 
     # Two people resume at once; then a worker is killed, as the system does when memory runs out.
@@ -347,7 +256,7 @@ def test_a_job_fails_in_words_until_the_cause_is_mended(
     workspace: Workspace, tiny_swarm: Callable[..., SwarmSpec]
 ) -> None:
     snapshot = open_snapshot(workspace).root
-    job = Job.one_shard_after_another(workspace, tiny_swarm(), shards=2)
+    job = Job.by_hand(workspace, tiny_swarm(), shards=2)
     snapshot.rename(snapshot.with_name("elsewhere"))
     job.resume()
     failed = job.ends("failed", seconds=30)

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from hypothesis import given
@@ -75,13 +76,6 @@ def in_processes(count: int, target: Callable[..., None], *arguments: object) ->
 def test_shards_cover_all_probes_once(probes: int, shards: int) -> None:
     parts = [list(a_spec(probes, shards).probes_of(s)) for s in range(shards)]
     assert list(chain(*parts)) == list(range(probes))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-@given(st.integers(1, 80), st.integers(1, 20))
-def test_workers_divide_the_shards_among_them(shards: int, workers: int) -> None:
-    parts = [set(a_spec(400, shards, workers).shards_of(w)) for w in range(workers)]
-    assert sorted(chain(*parts)) == list(range(shards))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
@@ -222,6 +216,34 @@ class TestState:
         folder.append("submitted")
         assert self.state(folder, startup_seconds=0) == "interrupted"
 
+    def test_a_process_that_is_there_is_starting_however_long_it_takes(self, folder: JobFolder) -> None:
+        me = Attempt.of_process(os.getpid())
+        folder.append("submitted")
+        folder.append("started", pid=me.pid, started=me.started)
+        assert self.state(folder, startup_seconds=0) == "starting"
+
+    def test_a_process_that_died_before_it_claimed_the_job_is_interrupted(
+        self, folder: JobFolder, dead_pid: int
+    ) -> None:
+        folder.append("submitted")
+        folder.append("started", pid=dead_pid, started=1.0)
+        assert self.state(folder) == "interrupted"
+
+    @pytest.mark.parametrize(("request_", "state"), [("pause", "paused"), ("cancel", "cancelled")])
+    def test_a_stopped_job_is_what_somebody_asked_for(
+        self, folder: JobFolder, dead_pid: int, request_: str, state: str
+    ) -> None:
+        folder.append("submitted")
+        assert folder.claim()
+        folder.append("queued")
+        (folder.path / request_).touch()
+        assert self.state(folder) == "queued"  # not yet: its process is still there
+        (folder.path / "attempt-0000.json").unlink()
+        self.dead_attempt(folder, dead_pid)
+        assert self.state(folder) == state
+        folder.withdraw_requests()
+        assert self.state(folder) == "interrupted"
+
     def test_killed_at_once_is_interrupted(self, folder: JobFolder, dead_pid: int) -> None:
         folder.append("submitted")
         self.dead_attempt(folder, dead_pid)
@@ -241,8 +263,13 @@ class TestState:
         folder.append("submitted")
         assert folder.claim()
         assert self.state(folder) == "starting"
+        folder.append("queued")
+        assert self.state(folder) == "queued"
         folder.append("training")
         assert self.state(folder) == "running"
+        folder.append("worker-failed", worker=0, message="A worker was killed.")
+        status = read_status(folder, 60)
+        assert (status.state, status.message) == ("running", "A worker was killed.")
 
     def test_failed_says_why_until_it_is_resumed(self, folder: JobFolder, dead_pid: int) -> None:
         folder.append("submitted")
@@ -264,6 +291,38 @@ class TestState:
             folder.append("shard", shard=0)
             folder.append("step", shard=0, tokens=256, loss=[5.5, 5.6])
         assert read_status(folder, 60).curves == {0: [(256, 5.5)], 1: [(256, 5.6)]}
+
+    def test_a_shard_that_goes_on_keeps_its_curves_up_to_there(self, folder: JobFolder) -> None:
+        folder.append("shard", shard=0, tokens=0)
+        for tokens in (256, 512, 768):
+            folder.append("step", shard=0, tokens=tokens, loss=[5.5, 5.6])
+        folder.append("step", shard=0, tokens=1024)  # progress between two points of the curve
+        assert read_status(folder, 60).tokens_done == 2 * 1024
+        folder.append("shard", shard=0, tokens=512)
+        status = read_status(folder, 60)
+        assert status.tokens_done == 2 * 512
+        assert status.curves == {0: [(256, 5.5), (512, 5.5)], 1: [(256, 5.6), (512, 5.6)]}
+
+
+def rows(probes: tuple[int, ...], status: str) -> pd.DataFrame:
+    return pd.DataFrame({"probe": probes, "status": status})
+
+
+def test_what_was_trained_again_counts_instead(folder: JobFolder) -> None:
+    folder.publish(0, rows((0, 1), "finished"))
+    folder.publish(1, rows((2, 3), "failed"))
+    status = read_status(folder, 60)
+    assert (status.state, status.finished, status.failed_probes) == ("finished", 2, (2, 3))
+    folder.add_retry([2])
+    folder.add_retry([3])
+    assert folder.shards() == [(0, 1), (2, 3), (2,), (3,)]
+    status = read_status(folder, 60)
+    assert (status.finished, status.diverged, status.failed_probes) == (2, 2, ())  # they are planned
+    assert status.tokens_total == 6 * status.swarm.budget
+    folder.publish(2, rows((2,), "finished"))
+    folder.publish(3, rows((3,), "failed"))
+    status = read_status(folder, 60)
+    assert (status.state, status.finished, status.failed_probes) == ("finished", 3, (3,))
 
 
 def test_a_damaged_shard_is_named(folder: JobFolder) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.proxy import PRESETS, Family, ProxySpec, memory, stack_size
-from causalmix_core.proxy.memory import activation_bytes, bytes_per_proxy, in_words
+from causalmix_core.proxy.memory import activation_bytes, bytes_per_proxy, in_words, token_bytes
 from causalmix_core.proxy.stack import new_stacks
 
 MIDDLE = ProxySpec(hidden_size=64, heads=4, sequence_length=128, batch_size=2)
@@ -69,7 +69,8 @@ def test_a_proxy_that_does_not_fit_is_refused_with_the_estimate(
 ) -> None:
     monkeypatch.setattr(memory, "_free_memory", lambda: GIB)
     monkeypatch.setattr(memory, "_free_gpu_memory", lambda device: GIB)
-    needed = in_words(bytes_per_proxy(PRESETS["hecto"], stacked=False))
+    tokens = token_bytes(PRESETS["hecto"]) if device == "cpu" else 0
+    needed = in_words(bytes_per_proxy(PRESETS["hecto"], stacked=False) + tokens)
     with pytest.raises(CausalMixError, match=f"56,636,160 parameters needs about {needed}.*each of 2"):
         stack_size(PRESETS["hecto"], device, workers=2)
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.proxy import DomainTokens, TokenPool, heldout_windows
-from causalmix_core.proxy.pool import KEPT, byte_tokens
+from causalmix_core.proxy.pool import KEPT
 from causalmix_core.proxy.spec import END_OF_DOCUMENT
+from causalmix_core.proxy.tokens import ByteTokens
 
 
 def pool(documents: int = 200, seed: int = 0) -> TokenPool:
@@ -25,7 +26,9 @@ def pool(documents: int = 200, seed: int = 0) -> TokenPool:
 
 
 def test_bytes_and_the_end_of_a_document() -> None:
-    assert byte_tokens("é").tolist() == [0xC3, 0xA9, END_OF_DOCUMENT]
+    (document,) = ByteTokens().documents(["é"])
+    assert document.ids.tolist() == [0xC3, 0xA9, END_OF_DOCUMENT]
+    assert document.sizes.tolist() == [1, 1, 0]
 
 
 def test_a_tilt_moves_its_feature_and_no_other() -> None:

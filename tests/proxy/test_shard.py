@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from causalmix_core.corpus import open_snapshot
 from causalmix_core.probes import RunTable, SwarmSpec, design_swarm
 from causalmix_core.probes.shard import load_token_pool, run_shard
-from causalmix_core.proxy import bits_per_byte, training
+from causalmix_core.proxy import training
+from causalmix_core.proxy.spec import END_OF_DOCUMENT
 from causalmix_core.workspace import Workspace
 
 DOMAINS = ("code", "prose", "sums")
@@ -53,5 +55,9 @@ def test_rows_hold_the_trajectory_and_no_new_outcome(
             continue
         for domain in DOMAINS:
             assert points[3][f"loss/{domain}"] == row[f"loss/{domain}"]
-            assert points[3][f"bpb/{domain}"] == bits_per_byte(row[f"loss/{domain}"], pool.heldout[domain])
+            # nats per predicted token, over the bytes of text among these tokens
+            predicted = pool.heldout[domain][:, 1:]
+            nats = row[f"loss/{domain}"] * predicted.size
+            bits = nats / math.log(2) / (predicted != END_OF_DOCUMENT).sum()
+            assert points[3][f"bpb/{domain}"] == row[f"bpb/{domain}"] == pytest.approx(bits, rel=1e-12)
             assert points[3][f"loss/{domain}"] < points[0][f"loss/{domain}"]

@@ -12,7 +12,7 @@ import torch
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.proxy import Family, ProxySpec, bits_per_byte, train_proxies, training
-from causalmix_core.proxy.spec import END_OF_DOCUMENT, PRESETS
+from causalmix_core.proxy.spec import PRESETS
 from causalmix_core.proxy.throughput import measure_throughput
 from causalmix_core.proxy.training import EXTRA, POINTS, _early_windows, _schedule, checkpoints
 
@@ -207,12 +207,13 @@ def test_points_on_the_way_cost_little(name: str) -> None:
 
 
 def test_bits_per_byte_spread_the_ends_of_documents_over_the_text() -> None:
-    text = np.zeros((3, 9), np.int64)
-    assert bits_per_byte(math.log(2), text) == pytest.approx(1.0)
-    ends = text.copy()
-    ends[:, 1:5] = END_OF_DOCUMENT
-    ends[:, 0] = END_OF_DOCUMENT  # is not predicted
+    sizes = np.ones((3, 9), np.int64)
+    assert bits_per_byte(math.log(2), sizes) == pytest.approx(1.0)
+    ends = sizes.copy()
+    ends[:, 1:5] = 0
+    ends[:, 0] = 0  # is not predicted
     assert bits_per_byte(math.log(2), ends) == pytest.approx(2.0)
+    assert bits_per_byte(math.log(2), 4 * sizes) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("family", get_args(Family))
