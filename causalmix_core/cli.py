@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,9 @@ from causalmix_core.probes import (
 )
 from causalmix_core.probes.mixture_list import MOST_ROWS
 from causalmix_core.probes.sampling import grid_size
-from causalmix_core.proxy import PRESETS, PresetName
+from causalmix_core.probes.settling import settle_swarm
+from causalmix_core.proxy import PRESETS, PresetName, proxy_tokens
+from causalmix_core.proxy.spec import Family, TokenizerKind, Tuning
 from causalmix_core.question import gather
 from causalmix_core.workspace import (
     DomainSource,
@@ -151,6 +154,27 @@ def probe(
     ] = None,
     proxy: Annotated[PresetName, typer.Option(help="Size of the proxy.")] = "nano",
     tokens: Annotated[int | None, typer.Option(help="Training tokens per proxy.")] = None,
+    family: Annotated[Family | None, typer.Option(help="Architecture of the proxy; default: llama.")] = None,
+    tokenizer: Annotated[
+        TokenizerKind | None,
+        typer.Option(help="bytes, or bpe: trained on the snapshot; a pretrained model brings its own."),
+    ] = None,
+    vocabulary: Annotated[int | None, typer.Option(help="Tokens of the bpe; default: 4096.")] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Fine-tune this model: a folder, or a name on the hub."),
+    ] = None,
+    tuning: Annotated[
+        Tuning | None, typer.Option(help="What of it is trained: full (default) or lora.")
+    ] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="Rank of the adapters; default: 8.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A benchmark of lm-evaluation-harness that every probe answers; repeatable."),
+    ] = None,
+    tasks_folder: Annotated[
+        Path | None, typer.Option(help="Folder with the YAML files of the tasks and their data.")
+    ] = None,
     design: Annotated[
         Design, typer.Option(help="How mixtures are chosen: dirichlet, sobol, grid or list.")
     ] = "dirichlet",
@@ -184,8 +208,21 @@ def probe(
     runner = load_engine(engine)
     chosen = unused_seed(runner, opened) if seed is None else seed
     options = _design_options(opened, design, mixtures, max_epochs, grid_steps, assignment)
-    swarm = _swarm(opened, probes, proxy, tokens, chosen, options)
-    design_swarm(swarm, open_snapshot(opened).tokens())  # refused here, not in the background
+    options |= {
+        "tasks": tuple(task or ()),
+        "tasks_folder": None if tasks_folder is None else str(tasks_folder),
+    }
+    made_of = {
+        "family": family,
+        "tokenizer": tokenizer,
+        "vocabulary": vocabulary,
+        "pretrained": pretrained,
+        "tuning": tuning,
+        "lora_rank": lora_rank,
+    }
+    swarm = _swarm(opened, probes, proxy, tokens, chosen, options, made_of)
+    swarm = settle_swarm(swarm, opened)
+    design_swarm(swarm, proxy_tokens(open_snapshot(opened), swarm.proxy))  # refused here, not later
     job = runner.submit(opened, swarm, workers)
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
@@ -419,9 +456,14 @@ def _swarm(
     tokens: int | None,
     seed: int,
     options: dict[str, object] | None = None,
+    made_of: Mapping[str, object] | None = None,
 ) -> SwarmSpec:
     """Build a swarm from options; an option out of range becomes words."""
-    proxy = PRESETS[preset].model_dump() | ({} if tokens is None else {"tokens": tokens})
+    given = {k: v for k, v in (made_of or {}).items() if v is not None}
+    size = PRESETS[preset].model_dump()
+    if "pretrained" in given:  # it has its own shape, and the learning rate follows from how it is tuned
+        size = {k: size[k] for k in ("sequence_length", "batch_size", "tokens", "precision") if k in size}
+    proxy = size | given | ({} if tokens is None else {"tokens": tokens})
     fields = {
         "proxy": proxy,
         "seed": seed,

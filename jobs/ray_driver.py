@@ -24,7 +24,7 @@ from causalmix_core.corpus import open_snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import Probe, design_swarm
 from causalmix_core.probes.shard import load_token_pool
-from causalmix_core.proxy import TokenPool
+from causalmix_core.proxy import TokenPool, proxy_tokens
 from causalmix_core.workspace import Workspace, write_atomic
 from jobs import ray_shard
 from jobs.checkpoint import ShardCheckpoint
@@ -88,7 +88,7 @@ def _train(folder: JobFolder) -> Stop | None:
     address = find_address(folder.workspace, chosen_address(folder))
     snapshot = open_snapshot(folder.workspace, spec.snapshot)
     pool = _plain(load_token_pool(snapshot, spec.swarm))
-    probes = design_swarm(spec.swarm, snapshot.tokens())
+    probes = design_swarm(spec.swarm, proxy_tokens(snapshot, spec.swarm.proxy))
     if stop := _asked(folder):
         return stop
     # Ray puts the current folder into the path of the nodes' Python, before the library that is sent.

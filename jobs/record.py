@@ -18,7 +18,6 @@ cannot go on looking alive.
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -37,6 +36,7 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import SwarmSpec
 from causalmix_core.workspace import Workspace, create_exclusive, write_atomic
 from jobs.disk import DiskFullError, Reserve, full_disk_in_words
+from jobs.event_file import append_line, read_events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -316,7 +316,7 @@ class JobFolder:
         """
         line = (json.dumps({"at": time.time(), "kind": kind, **values}) + "\n").encode()
         try:
-            _append_line(self.path / "events.jsonl", line)
+            append_line(self.path / "events.jsonl", line)
         except DiskFullError:
             if kind not in LAST_WORDS:
                 raise
@@ -326,38 +326,18 @@ class JobFolder:
         while self.reserve.give():
             try:
                 # What found no room may have left half a line.
-                _append_line(self.path / "events.jsonl", b"\n" + line)
+                append_line(self.path / "events.jsonl", b"\n" + line)
             except DiskFullError:
                 continue
             return
-        _append_line(self.path / "last-words.jsonl", line)  # the file itself may be as large as is allowed
+        append_line(self.path / "last-words.jsonl", line)  # the file itself may be as large as is allowed
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Read the events so far; a last line that is still being written is left for later."""
-        events = _read_lines(self.path / "events.jsonl")
-        if last_words := _read_lines(self.path / "last-words.jsonl"):
+        events = read_events(self.path / "events.jsonl")
+        if last_words := read_events(self.path / "last-words.jsonl"):
             events = sorted(events + last_words, key=lambda event: float(event["at"]))
         yield from events
-
-
-def _append_line(path: Path, line: bytes) -> None:
-    with full_disk_in_words(path), path.open("ab", buffering=0) as file:
-        if file.write(line) < len(line):  # a disk that fills up takes a part first
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    events = []
-    for line in content.splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
-    return events
 
 
 def _describe_invalid(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ from causalmix_core.corpus import open_snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import design_swarm
 from causalmix_core.probes.shard import load_token_pool, run_shard
+from causalmix_core.proxy import proxy_tokens
 from causalmix_core.proxy.training import TrainingState
 from causalmix_core.workspace import Workspace
 from jobs.checkpoint import ShardCheckpoint
@@ -110,7 +111,7 @@ def _train_shards(worker: Worker, first: int) -> None:
     # What cannot be trained is found out before torch is imported, which takes seconds.
     snapshot = open_snapshot(folder.workspace, spec.snapshot)
     pool = load_token_pool(snapshot, spec.swarm)
-    probes = design_swarm(spec.swarm, snapshot.tokens())
+    probes = design_swarm(spec.swarm, proxy_tokens(snapshot, spec.swarm.proxy))
     import torch
 
     torch.set_num_threads(THREADS)

@@ -590,3 +590,30 @@ def test_a_grid_has_as_many_probes_as_mixtures(
     causalmix("probe", *at, "--grid-steps", 2, "--tokens", 10**9, "--detach")
     swarm = LocalEngine().status(workspace, LocalEngine().jobs(workspace)[0]).swarm
     assert (swarm.design, swarm.grid_steps, swarm.probes) == ("grid", 2, 6)
+
+
+def test_what_a_proxy_is_made_of(
+    causalmix: Run, refused: Callable[..., str], workspace: Workspace, tmp_path: Path
+) -> None:
+    at = ("-w", workspace.root)
+    assert "vocabulary has a meaning for the tokenizer 'bpe' only" in refused(
+        "probe", *at, "--vocabulary", 512
+    )
+    assert str(tmp_path / "nowhere") in refused("probe", *at, "--pretrained", tmp_path / "nowhere")
+    assert "no tasks_folder" in refused("probe", *at, "--task", "arithmetic")
+    assert LocalEngine().jobs(workspace) == []
+    causalmix(
+        "probe",
+        *at,
+        "--family",
+        "gpt2",
+        "--tokenizer",
+        "bpe",
+        "--vocabulary",
+        512,
+        "--tokens",
+        10**9,
+        "--detach",
+    )
+    proxy = LocalEngine().status(workspace, LocalEngine().jobs(workspace)[0]).swarm.proxy
+    assert (proxy.family, proxy.tokenizer, proxy.vocabulary, proxy.tokens) == ("gpt2", "bpe", 512, 10**9)

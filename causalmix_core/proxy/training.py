@@ -213,14 +213,14 @@ def train_proxies(
         stacks = work_through(stacks, advance)
         running += now
         since += 1
+        if progress and (since == progress_every or step + 1 == spec.steps):
+            progress(step + 1, running / since)  # before the measuring, which takes a while at the end
+            running, since = np.zeros(count), 0
         if step + 1 in points:
             chosen = dict(heldout) if step + 1 == spec.steps else early
             stacks, losses = _evaluate(stacks, chosen, count, device)
             tokens = (step + 1) * spec.batch_size * spec.sequence_length
             trajectory.append(TrajectoryPoint(tokens, losses, {d: len(w) for d, w in chosen.items()}))
-        if progress and (since == progress_every or step + 1 == spec.steps):
-            progress(step + 1, running / since)
-            running, since = np.zeros(count), 0
         if keep and step + 1 < spec.steps:
             keep(step + 1, partial(_state, step + 1, stacks, failed_at, running, since, trajectory))
     for trained in stacks if visit else ():

@@ -123,6 +123,20 @@ def test_a_half_written_last_event_is_left_for_later(folder: JobFolder) -> None:
     assert [e["kind"] for e in folder.events()] == ["submitted", "shard", "shard-done"]
 
 
+def test_events_are_read_on_where_they_were_read_to(folder: JobFolder) -> None:
+    for number in range(3):
+        folder.append("shard", shard=number)
+        assert [e["shard"] for e in folder.events()] == list(range(number + 1))
+    # Another file in its place, longer or shorter, is read from its beginning.
+    for count in (5, 2):
+        other = folder.path / "other"
+        other.write_text(
+            "".join(json.dumps({"at": 1.0, "kind": "step", "n": n}) + "\n" for n in range(count))
+        )
+        other.replace(folder.path / "events.jsonl")
+        assert [e["n"] for e in folder.events()] == list(range(count))
+
+
 def test_a_job_without_events_has_none(folder: JobFolder) -> None:
     assert list(folder.events()) == []
 
