@@ -335,6 +335,6 @@ def test_datatroves_own_words_hardly_change_a_verdict(name, monkeypatch):
         monkeypatch.setattr(module, "split_into_words", lambda text, language: spacy_words(text))
     chosen = slice(len(NASTY), None, 6)
     ours, theirs = measured()[name][chosen], with_datatrove(name, documents()[chosen])
-    assert len(ours) > 100
+    assert len(ours) > 80  # how many depends on what is installed
     same = np.mean([bool(a) == bool(b) for a, b in zip(ours, theirs, strict=True)])
     assert same >= 0.97
