@@ -48,6 +48,7 @@ def metric(page: Page, label: str) -> Locator:
 
 
 def press(page: Page, name: str) -> None:
+    settle(page)  # the panel is drawn anew when a swarm changes its state, also below a finger
     page.get_by_role("button", name=name, exact=True).click()
 
 
