@@ -129,7 +129,8 @@ def stability_key(
 ) -> str:
     """Names a question by its content: 32 hexadecimal digits."""
     columns = columns_of(runs)
-    # What a method does not read does not change its answer.
+    # What a method does not read, and knowledge of other columns, does not change its answer.
+    knowledge = knowledge.among(columns)
     read = settings.model_dump(include={str(name) for name in METHODS[settings.method].uses})
     question: dict[str, object] = {
         "version": _VERSION,

@@ -10,6 +10,7 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import (
     METHODS,
     CausalGraph,
+    DiscoverySettings,
     Edge,
     Forbidden,
     Knowledge,
@@ -24,6 +25,7 @@ from causalmix_core.graph import (
 )
 from causalmix_core.graph.discovery.arrows import HIDDEN_CAUSE, Arrow, Found, check, obey, read_pag
 from causalmix_core.graph.discovery.knowledge import Rules
+from causalmix_core.graph.discovery.search import search
 
 FAST = [m for m in METHODS if m != "pc_kci"]
 NAMES = ("state/a", "state/b", "state/c", "state/d", "weight/u", "weight/v", "loss/m", "loss/n")
@@ -180,17 +182,7 @@ def test_meeks_rules_draw_what_follows():
 
 
 @st.composite
-def searches(draw):
-    """Arbitrary arrows, as a search gone wrong would return them, and knowledge that can hold."""
-    pairs = [(i, j) for i in range(len(NAMES)) for j in range(i)]
-    arrows = []
-    for i, j in draw(st.lists(st.sampled_from(pairs), unique=True, max_size=14)):
-        source, target = draw(st.sampled_from([(i, j), (j, i)]))
-        mark = draw(st.sampled_from(["directed", "undirected", "bidirected"]))
-        states = tier_of(NAMES[i]) == tier_of(NAMES[j]) == "state"
-        if mark == "undirected" and not states:
-            continue
-        arrows.append(Arrow(source, target, mark, draw(st.sampled_from(["", HIDDEN_CAUSE]))))
+def knowledge_that_can_hold(draw):
     randomised = draw(st.booleans())
     free = rules(randomised=randomised)
     possible = [(s, t) for t in range(len(NAMES)) for s in sorted(free.causes[t])]
@@ -205,8 +197,24 @@ def searches(draw):
         for pair in draw(st.lists(st.sampled_from(possible), unique=True, max_size=8))
         if pair not in required
     ]
-    named = [[(NAMES[s], NAMES[t]) for s, t in pairs] for pairs in (required, forbidden)]
-    return arrows, rules(*named, randomised=randomised)
+    named = [tuple((NAMES[s], NAMES[t]) for s, t in pairs) for pairs in (required, forbidden)]
+    return Knowledge(required=named[0], forbidden=named[1]), randomised
+
+
+@st.composite
+def searches(draw):
+    """Arbitrary arrows, as a search gone wrong would return them, and knowledge that can hold."""
+    pairs = [(i, j) for i in range(len(NAMES)) for j in range(i)]
+    arrows = []
+    for i, j in draw(st.lists(st.sampled_from(pairs), unique=True, max_size=14)):
+        source, target = draw(st.sampled_from([(i, j), (j, i)]))
+        mark = draw(st.sampled_from(["directed", "undirected", "bidirected"]))
+        states = tier_of(NAMES[i]) == tier_of(NAMES[j]) == "state"
+        if mark == "undirected" and not states:
+            continue
+        arrows.append(Arrow(source, target, mark, draw(st.sampled_from(["", HIDDEN_CAUSE]))))
+    knowledge, randomised = draw(knowledge_that_can_hold())
+    return arrows, Rules.over(NAMES, knowledge, randomised=randomised)
 
 
 @given(searches())
@@ -221,3 +229,24 @@ def test_whatever_a_search_returns_the_result_keeps_to_the_rules(case):
     for arrow in result:
         if arrow.mark == "directed":
             assert applied.may(arrow.source, arrow.target)
+
+
+@given(knowledge_that_can_hold(), st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_every_method_bears_any_knowledge(case, seed):
+    """Random data, so that knowledge and data disagree; a violation would be an error of `search`."""
+    knowledge, randomised = case
+    rng = np.random.default_rng(seed)
+    data = rng.normal(size=(60, len(NAMES))) @ (
+        np.eye(len(NAMES)) + rng.normal(size=(len(NAMES), len(NAMES))) * (rng.random((len(NAMES),) * 2) < 0.3)
+    )
+    for method in FAST:
+        found = search(
+            data,
+            NAMES,
+            DiscoverySettings(method=method),
+            knowledge,
+            randomised=randomised,
+            tick=lambda: None,
+        )
+        check(found.arrows, Rules.over(NAMES, knowledge, randomised=randomised))

@@ -142,6 +142,8 @@ def test_the_key_follows_what_decides_the_answer(make_world):
     base = stability_key(runs, DiscoverySettings(), Knowledge(), 10, 0)
     # BOSS reads no level
     assert stability_key(runs, DiscoverySettings(alpha=0.2), Knowledge(), 10, 0) == base
+    elsewhere = Knowledge(required=(("latent/taste", "loss/m0"),))
+    assert stability_key(runs, DiscoverySettings(), elsewhere, 10, 0) == base
     changed = runs.frame.copy()
     changed.loc[0, "loss/m0"] += 1e-9
     others = {
