@@ -18,14 +18,12 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from causalmix_core import __version__, cli_corpus, cli_jobs, cli_runs
+from causalmix_core import __version__, cli_corpus, cli_graph, cli_jobs, cli_runs
 from causalmix_core.cli_options import HERE, WorkspaceOption, show_progress, user
 from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
 from causalmix_core.corpus import ingest as ingest_pool
 from causalmix_core.effects import EstimatorName, fit_effects
 from causalmix_core.errors import CausalMixError
-from causalmix_core.graph import DiscoveryMethod, list_graphs, save_graph
-from causalmix_core.graph import discover as discover_graph
 from causalmix_core.mixture import (
     Policy,
     export_saved,
@@ -43,7 +41,6 @@ from causalmix_core.probes import (
     fit_mixtures,
     load_engine,
     read_mixtures,
-    read_runs,
     unused_seed,
 )
 from causalmix_core.probes.mixture_list import MOST_ROWS
@@ -85,6 +82,7 @@ DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.
 
 
 cli_corpus.register(app)
+cli_graph.register(app)
 cli_jobs.register(app)
 cli_runs.register(app)
 
@@ -227,37 +225,6 @@ def probe(
     typer.echo(f"Job {job} runs in the background.")
     if not detach:
         cli_jobs.follow(opened, runner, job)
-
-
-@app.command()
-def discover(
-    workspace: WorkspaceOption = HERE,
-    method: Annotated[DiscoveryMethod, typer.Option(help="How to search (see docs/METHOD.md).")] = "boss",
-    alpha: Annotated[float, typer.Option(help="Level of the independence tests of pc.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
-    name: Annotated[str, typer.Option(help="Save as this graph.")] = "main",
-) -> None:
-    """Discover a causal graph from the finished probes and save it as a new revision."""
-    opened = Workspace.open(workspace)
-    snapshot = open_snapshot(opened)
-    runs = read_runs(opened.runs, snapshot.id)
-    found = discover_graph(runs, method, alpha=alpha, seed=seed, by=user())
-    revisions = list_graphs(opened).get(name, [])
-    saved = save_graph(
-        opened,
-        name,
-        found.graph,
-        parent=max(revisions) if revisions else None,
-        by=user(),
-        note=f"discovered with {method}",
-        snapshot=snapshot.id,
-        runs=len(runs),
-    )
-    for edge in found.graph.edges:
-        typer.echo(f"  {edge.text}")
-    for note in found.notes:
-        typer.echo(f"Note: {note}")
-    typer.echo(f"Saved graph {name}, revision {saved.revision}, from {len(runs)} probes.")
 
 
 @app.command()

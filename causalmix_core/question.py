@@ -86,7 +86,7 @@ def objective_of(workspace: Workspace, outcomes: list[str]) -> dict[str, float]:
 
 def _check_graph(graph: CausalGraph, runs: RunTable, name: str) -> None:
     wanted = {*runs.weight_columns, *runs.states, *runs.outcomes}
-    have = {n.id for n in graph.nodes}
+    have = set(graph.observed())
     if missing := sorted(wanted - have):
         raise CausalMixError(
             f"Graph {name} was made for other runs: it lacks {', '.join(missing)}. "

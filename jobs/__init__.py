@@ -1,15 +1,18 @@
 """Work that outlives the page that started it: job records, engines and what their processes do.
 
 `LocalEngine` runs swarms on this machine. Pages use it; the command line finds it by its entry point.
-Tasks are work on the corpus: reading sources, applying a filter, measuring with a model.
+Tasks are what takes longer than a page may wait: reading sources, applying a filter, measuring with a
+model, resampling a discovery, testing a graph.
 """
 
 from jobs.local import LocalEngine
 from jobs.record import JobFolder
 from jobs.tasks import (
     FilterTask,
+    GraphTestTask,
     IngestTask,
     MeasureTask,
+    StabilityTask,
     Task,
     TaskKind,
     TaskStatus,
@@ -22,10 +25,12 @@ from jobs.tasks import (
 
 __all__ = [
     "FilterTask",
+    "GraphTestTask",
     "IngestTask",
     "JobFolder",
     "LocalEngine",
     "MeasureTask",
+    "StabilityTask",
     "Task",
     "TaskKind",
     "TaskStatus",

@@ -1,8 +1,9 @@
-"""Work on the corpus outside the page's process: reading sources, applying a filter, measuring with a model.
+"""Work outside the page's process: reading sources, filtering, measuring, and what graphs need time for.
 
 A task is a job of one process (`python -m jobs task ...`). It shares a job's files (record.py), except that
 `task.json` says what is to be done and there are no shards: an ingest that was killed has published nothing
-and is begun again; a measurement goes on behind the documents that it has measured.
+and is begun again; a measurement goes on behind the documents that it has measured; what is learned about a
+graph is kept when all of it is there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from causalmix_core.corpus import Filter, IngestReport, MeasureSpec
 from causalmix_core.errors import CausalMixError
+from causalmix_core.graph import DiscoverySettings, Knowledge
+from causalmix_core.graph.falsification import MOST_PERMUTATIONS, PERMUTATIONS
+from causalmix_core.graph.stability import MOST_RESAMPLES, RESAMPLES
 from causalmix_core.probes import LIVE, SwarmState
 from causalmix_core.workspace import Workspace, write_atomic
 from jobs.process import start_process
@@ -55,8 +59,50 @@ class MeasureTask(BaseModel):
     spec: MeasureSpec
 
 
-Task = IngestTask | FilterTask | MeasureTask
-TaskKind = Literal["ingest", "filter", "measure"]
+class StabilityTask(BaseModel):
+    """Search many halves of the runs for a graph; the result is kept in the workspace.
+
+    Attributes:
+        snapshot: whose runs are searched.
+        settings: method and what it reads.
+        knowledge: required and forbidden edges.
+        resamples: how many halves.
+        seed: of the halves.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["stability"] = "stability"
+    snapshot: str
+    settings: DiscoverySettings = DiscoverySettings()
+    knowledge: Knowledge = Knowledge()
+    resamples: int = Field(default=RESAMPLES, ge=1, le=MOST_RESAMPLES)
+    seed: int = 0
+
+
+class GraphTestTask(BaseModel):
+    """Test what a saved graph claims against the runs; the result is kept beside the revision.
+
+    Attributes:
+        snapshot: whose runs it is tested on.
+        name: of the graph.
+        revision: which of its revisions.
+        permutations: shuffled graphs that it is compared with.
+        seed: of the shuffling.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["test-graph"] = "test-graph"
+    snapshot: str
+    name: str
+    revision: int = Field(ge=1)
+    permutations: int = Field(default=PERMUTATIONS, ge=20, le=MOST_PERMUTATIONS)
+    seed: int = 0
+
+
+Task = IngestTask | FilterTask | MeasureTask | StabilityTask | GraphTestTask
+TaskKind = Literal["ingest", "filter", "measure", "stability", "test-graph"]
 
 
 class TaskSpec(BaseModel):
@@ -80,7 +126,7 @@ class TaskStatus:
         fraction: done so far, 0 to 1.
         doing: what it does at the moment, in words.
         seconds: since the last start, until its end or now.
-        report: what an ingest or a filter did; None before its end and for measurements.
+        report: what an ingest or a filter did; None before its end and for all others.
         message: why it failed, in words; empty otherwise.
     """
 
@@ -119,7 +165,7 @@ def submit_task(workspace: Workspace, task: Task) -> str:
 
 
 def resume_task(workspace: Workspace, job: str) -> None:
-    """Run a stopped task again; a measurement goes on where it was.
+    """Run a stopped task again; a measurement goes on where it was, others begin again.
 
     Raises:
         CausalMixError: there is no such task, or it runs or is finished.
@@ -236,6 +282,12 @@ class _Teller:
 def _do(workspace: Workspace, task: Task, tell: _Teller) -> IngestReport | None:
     from causalmix_core.corpus import ingest, open_snapshot
 
+    if isinstance(task, StabilityTask):
+        _resample(workspace, task, tell)
+        return None
+    if isinstance(task, GraphTestTask):
+        _test_graph(workspace, task, tell)
+        return None
     if isinstance(task, IngestTask):
         return ingest(workspace, progress=tell)
     snapshot = open_snapshot(workspace, task.snapshot)
@@ -247,6 +299,31 @@ def _do(workspace: Workspace, task: Task, tell: _Teller) -> IngestReport | None:
 
     measure_snapshot(workspace, snapshot, task.spec, progress=tell)
     return None
+
+
+def _resample(workspace: Workspace, task: StabilityTask, tell: _Teller) -> None:
+    from causalmix_core.graph import edge_stability, load_stability, save_stability, stability_key
+    from causalmix_core.probes import read_runs
+
+    runs = read_runs(workspace.runs, task.snapshot)
+    key = stability_key(runs, task.settings, task.knowledge, task.resamples, task.seed)
+    if load_stability(workspace, key) is not None:
+        return
+    found = edge_stability(
+        runs, task.settings, task.knowledge, resamples=task.resamples, seed=task.seed, progress=tell
+    )
+    save_stability(workspace, found)
+
+
+def _test_graph(workspace: Workspace, task: GraphTestTask, tell: _Teller) -> None:
+    from causalmix_core.graph import load_graph
+    from causalmix_core.graph.falsification import save_tests, test_graph
+    from causalmix_core.probes import read_runs
+
+    runs = read_runs(workspace.runs, task.snapshot)
+    graph = load_graph(workspace, task.name, task.revision).graph
+    tests = test_graph(runs, graph, permutations=task.permutations, seed=task.seed, progress=tell)
+    save_tests(workspace, task.name, task.revision, tests)
 
 
 def _spec(folder: JobFolder) -> TaskSpec:

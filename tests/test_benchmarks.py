@@ -58,6 +58,24 @@ def test_every_view_of_a_large_pool_is_timed(workspace: Workspace) -> None:
     assert all(int(rows[name]) >= 0 for name in views())
 
 
+def test_discovery_is_scored_against_the_graph_that_made_the_runs() -> None:
+    from benchmarks.discovery_recovery import PLAIN, compare, make_world, markdown, score
+
+    world = make_world(0, shared=0.5)
+    assert score(world.edges, world.edges) == {
+        "SHD": 0, "precision": 1, "recall": 1, "directions": 1, "SHD weights": 0,
+    }  # fmt: skip
+    turned = {("loss/m0", "weight/d0", "directed"), ("state/a", "state/b", "directed")}
+    true = {("weight/d0", "loss/m0", "directed"), ("state/b", "state/c", "undirected")}
+    scores = score(turned, true)
+    assert (scores["SHD"], scores["precision"], scores["directions"], scores["SHD weights"]) == (3, 0.5, 0, 1)
+    table = compare(1, 0.5)
+    assert table["SHD"].iloc[0] < table.loc[PLAIN, "SHD"] / 2
+    page = markdown({0.5: table}, {"BOSS": 30.0}, "command", 2)
+    assert "at most half, as wanted" in page
+    assert "MISSES the goal of" in page
+
+
 def test_a_corpus_is_read_with_its_figures(tmp_path: Path) -> None:
     from benchmarks.corpus_scale import read
 

@@ -547,6 +547,7 @@ def test_the_verbs_are_those_of_the_way(causalmix: Run) -> None:
     corpus += ["jobs cancel", "jobs delete", "jobs list", "jobs log", "jobs move", "jobs pause"]
     corpus += ["jobs resume", "jobs retry", "jobs status"]
     corpus += ["runs list", "runs export", "runs exclude", "runs include"]
+    corpus += ["graph list", "graph show", "graph diff", "graph export", "graph import"]
     assert sorted(COMMANDS) == sorted(way + corpus)
     said = causalmix("--help")
     assert all(verb.split()[0] in said.out for verb in COMMANDS)

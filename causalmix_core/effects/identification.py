@@ -2,7 +2,8 @@
 
 The weights are one decision, so they are identified as one joint treatment: which of them can reach the
 outcome at all, and which pool-state variables must be held fixed so that what remains is their effect.
-Identification and its check are dowhy's; see `identify` for why not by its one-call function.
+Identification and its check are dowhy's; see `identify` for why not by its one-call function. Latents, and
+bidirected edges as the latents that they stand for, are causes that nothing can hold fixed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import networkx as nx
 from pydantic import BaseModel, ConfigDict
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.graph.model import CausalGraph
+from causalmix_core.graph.model import BIDIRECTED, LATENT, CausalGraph, tier_of
 
 OBJECTIVE = "objective"
 """The weighted mean of the losses, as an outcome; lower is better."""
@@ -56,7 +57,7 @@ def identify(graph: CausalGraph, outcome: str, observed: Collection[str] | None 
     Args:
         graph: the causal graph.
         outcome: id of an outcome node.
-        observed: pool-state nodes that were measured; None: all of the graph.
+        observed: pool-state nodes that were measured; None: all of the graph. Latents never are.
 
     Raises:
         CausalMixError: the graph has no such outcome.
@@ -74,8 +75,12 @@ def identify(graph: CausalGraph, outcome: str, observed: Collection[str] | None 
     excluded = tuple(w for w in weights if w not in treatments)
     modifiers = tuple(s for s in measured if graph.has_path(s, outcome))
     adjustment: tuple[str, ...] | None = ()
+    confounders: list[str] = []
     if treatments:
-        adjustment = _adjustment_set(graph.to_networkx(), treatments, outcome, measured)
+        dag = graph.to_networkx()
+        adjustment = _adjustment_set(dag, treatments, outcome, measured)
+        if adjustment is None:
+            confounders = _confounders(dag, treatments, outcome, measured)
     return Identification(
         outcome=outcome,
         treatments=treatments,
@@ -83,7 +88,7 @@ def identify(graph: CausalGraph, outcome: str, observed: Collection[str] | None 
         adjustment=adjustment or (),
         modifiers=modifiers,
         identified=adjustment is not None,
-        reason=_reason(outcome, treatments, excluded, adjustment, sorted(set(states) - set(measured))),
+        reason=_reason(outcome, treatments, excluded, adjustment, confounders),
     )
 
 
@@ -107,19 +112,35 @@ def _adjustment_set(
     return chosen if verdict["is_dseparated"] else None
 
 
+def _confounders(
+    dag: nx.DiGraph, treatments: tuple[str, ...], outcome: str, measured: list[str]
+) -> list[str]:
+    """The unmeasured nodes to blame, sorted: those that cause weights and outcome past all that is measured.
+
+    Where none does, a measured state that has to be held fixed opens a path between two unmeasured causes;
+    then all that cause either.
+    """
+    hidden = sorted(v for v in dag if tier_of(v) in ("state", "latent") and v not in measured)
+    past = dag.subgraph(set(dag) - set(measured))
+    causes = nx.ancestors(past.subgraph(set(past) - set(treatments)), outcome)
+    both = [v for v in hidden if v in causes and not nx.descendants(past, v).isdisjoint(treatments)]
+    either = set(treatments) | {outcome}
+    return both or [v for v in hidden if not nx.descendants(dag, v).isdisjoint(either)]
+
+
 def _reason(
     outcome: str,
     treatments: tuple[str, ...],
     excluded: tuple[str, ...],
     adjustment: tuple[str, ...] | None,
-    unmeasured: list[str],
+    confounders: list[str],
 ) -> str:
     if not treatments:
         return f"No weight has a path to {outcome} in the graph, so no mixture changes it: the effect is 0."
     if adjustment is None:
         return (
             f"Not identified: something that causes both the weights and {outcome} was not measured in "
-            f"the runs ({', '.join(unmeasured) or 'see the graph'}). What is shown is association. "
+            f"the runs ({', '.join(map(_as_drawn, confounders))}). What is shown is association. "
             "Measure it, or draw the mixtures at random."
         )
     parts = []
@@ -135,3 +156,8 @@ def _reason(
     elif excluded:
         parts.append(f"{', '.join(excluded)} have no path to {outcome}, so no effects of their own.")
     return " ".join(parts)
+
+
+def _as_drawn(node: str) -> str:
+    """A latent that stands for a bidirected edge is shown as that edge."""
+    return node.removeprefix(LATENT) if BIDIRECTED in node else node

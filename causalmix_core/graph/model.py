@@ -1,17 +1,20 @@
-"""The causal graph: which pool state, weight and outcome causes which, and how a curator edits it.
+"""The causal graph: which pool state, weight and outcome causes which.
 
 Nodes stand in three tiers, pool state -> weights -> outcomes, because that is the order in which they
-come about: the pool exists, the mixture is chosen, the proxy is measured. A graph is a value: the edit
-functions return a new graph or refuse, so a graph that exists is always acyclic and respects the tiers.
+come about: the pool exists, the mixture is chosen, the proxy is measured. Before them stand latents:
+causes that a curator knows of and that no run measures. A graph is a value: the edit functions (`edits`)
+return a new graph or refuse, so a graph that exists is always acyclic and respects the tiers.
 
 Edges among weights are forbidden because the weights are one decision (their sum is 1), and edges
 among outcomes because these are measured at the same moment of the same proxy; what they share is the
-mixture and the pool state. Only edges among pool state can therefore lack a direction.
+mixture and the pool state, or a latent. Only edges among pool state can therefore lack a direction.
+
+A bidirected edge `a <-> b` is a latent that causes both and is not drawn as a node. It says something
+else than `a -> b`, so both may stand between the same two nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Literal, Self
 
@@ -19,17 +22,36 @@ import networkx as nx
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from causalmix_core.errors import CausalMixError
+from causalmix_core.graph.orientation import extension, orders
 from causalmix_core.probes import STATE, WEIGHT, RunTable
 
-Tier = Literal["state", "weight", "outcome"]
-Mark = Literal["directed", "undirected"]
-ProvenanceKind = Literal["discovered", "assumed", "added", "reversed"]
-EditAction = Literal["added", "removed", "reversed"]
+Tier = Literal["state", "weight", "outcome", "latent"]
+Mark = Literal["directed", "undirected", "bidirected"]
+EdgeStatus = Literal["plain", "required"]
+ProvenanceKind = Literal["discovered", "assumed", "added", "reversed", "oriented", "imported"]
+EditAction = Literal[
+    "added", "removed", "reversed", "oriented", "required", "forbidden", "allowed", "noted",
+    "added latent", "removed latent",
+]  # fmt: skip
 
-TIER_RANK: dict[Tier, int] = {"state": 0, "weight": 1, "outcome": 2}
+LATENT = "latent/"
+"""How the id of a latent begins."""
+MOST_NODES = 200
+"""A larger graph can neither be drawn so that somebody reads it nor discovered from the runs of a swarm."""
+LONGEST_ID = 200
+"""Characters of a node's id."""
+
+TIER_RANK: dict[Tier, int] = {"latent": -1, "state": 0, "weight": 1, "outcome": 2}
 """Position of each tier in time; causes never come later than what they cause."""
 
-_TIER_WORDS: dict[Tier, str] = {"state": "pool state", "weight": "a weight", "outcome": "an outcome"}
+TIER_WORDS: dict[Tier, str] = {
+    "state": "pool state", "weight": "a weight", "outcome": "an outcome", "latent": "a latent",
+}  # fmt: skip
+
+BIDIRECTED = "<->"
+"""Stands in no id, so that the latent of a bidirected edge has a name of its own in `to_networkx`."""
+
+_ARROWS: dict[Mark, str] = {"directed": "->", "undirected": "-", "bidirected": BIDIRECTED}
 
 
 class GraphEditError(CausalMixError):
@@ -57,32 +79,72 @@ class Node(_Value):
     """A variable of the graph.
 
     Attributes:
-        id: its column in the run table: `state/<feature>`, `weight/<domain>`, `loss/<domain>`.
+        id: its column in the run table: `state/<feature>`, `weight/<domain>`, `loss/<domain>`; or
+            `latent/<name>`, which no run measures.
         tier: when it comes about; follows from the id.
     """
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=LONGEST_ID)
     tier: Tier
 
     @model_validator(mode="after")
     def _tier_fits_id(self) -> Self:
         if self.tier != tier_of(self.id):
-            raise ValueError(f"node {self.id} is {_TIER_WORDS[tier_of(self.id)]}, not {self.tier!r}")
+            raise ValueError(f"node {self.id} is {TIER_WORDS[tier_of(self.id)]}, not {self.tier!r}")
+        if BIDIRECTED in self.id:
+            raise ValueError(f"node {self.id}: a name cannot hold '{BIDIRECTED}', which stands for an edge")
         return self
 
 
 class Edge(_Value):
-    """A cause and its effect, or two pool-state nodes that are linked without a known direction."""
+    """A cause and its effect, two states linked without a known direction, or two nodes that share a latent.
+
+    Attributes:
+        source: the cause; of an undirected or bidirected edge, either end.
+        target: the effect; the other end.
+        mark: whether it has a direction.
+        provenance: where it comes from.
+        stability: share of resamples of the runs in which discovery found it again, 0 to 1; None: not
+            measured.
+        status: a required edge stays until it is made plain again; discovery must keep it.
+        note: what a curator wrote on it.
+    """
 
     source: str
     target: str
     mark: Mark = "directed"
     provenance: Provenance
+    stability: float | None = Field(default=None, ge=0, le=1)
+    status: EdgeStatus = "plain"
+    note: str = ""
 
     @property
     def text(self) -> str:
-        """`a -> b`, or `a - b` without a direction."""
-        return f"{self.source} {'->' if self.mark == 'directed' else '-'} {self.target}"
+        """`a -> b`, `a - b` without a direction, `a <-> b` for a latent that causes both."""
+        return f"{self.source} {_ARROWS[self.mark]} {self.target}"
+
+    @property
+    def arrow(self) -> tuple[str, str, Mark]:
+        """What the edge says: equal for `a - b` and `b - a`, and for `a <-> b` and `b <-> a`."""
+        if self.mark == "directed":
+            return self.source, self.target, self.mark
+        a, b = sorted((self.source, self.target))
+        return a, b, self.mark
+
+
+class Forbidden(_Value):
+    """An edge that may not be: by the knowledge of a curator, `source` does not cause `target` directly."""
+
+    source: str
+    target: str
+    by: str
+    at: AwareDatetime
+    why: str = ""
+
+    @property
+    def text(self) -> str:
+        """`a -> b`."""
+        return f"{self.source} -> {self.target}"
 
 
 class Edit(_Value):
@@ -91,44 +153,59 @@ class Edit(_Value):
     action: EditAction
     source: str
     target: str
+    """Empty where the edit is about a latent, which is then the source."""
+    mark: Mark = "directed"
     by: str
     at: AwareDatetime
     why: str = ""
 
 
 class CausalGraph(_Value):
-    """A causal graph over the columns of a run table.
+    """A causal graph over the columns of a run table, and latents.
 
     Attributes:
-        nodes: unique.
-        edges: at most one per pair of nodes; directed ones point to the same or a later tier and form
-            no cycle; undirected ones link pool state.
+        nodes: unique, at most `MOST_NODES`.
+        edges: at most one directed or undirected and one bidirected per pair of nodes; directed ones
+            point to the same or a later tier and form no cycle; undirected ones link pool state;
+            required ones are directed.
+        forbidden: directed edges that may not be; no edge contradicts them.
         history: the edits by hand since discovery or assumption, oldest first.
     """
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
     history: tuple[Edit, ...] = ()
 
     @model_validator(mode="after")
     def _is_valid(self) -> Self:
+        if len(self.nodes) > MOST_NODES:
+            raise ValueError(f"the graph has {len(self.nodes)} nodes; at most {MOST_NODES} are possible")
         seen: set[str] = set()
         for node in self.nodes:
             if node.id in seen:
                 raise ValueError(f"node {node.id} stands in the graph twice")
             seen.add(node.id)
-        pairs: set[frozenset[str]] = set()
+        barred: set[tuple[str, str]] = set()
+        for rule in self.forbidden:
+            if problem := refusal(seen, rule.source, rule.target):
+                raise ValueError(f"forbidden {rule.text}: {problem}")
+            if (rule.source, rule.target) in barred:
+                raise ValueError(f"{rule.text} is forbidden twice")
+            barred.add((rule.source, rule.target))
+        pairs: set[tuple[frozenset[str], bool]] = set()
         for edge in self.edges:
-            refusal = _refusal(seen, edge.source, edge.target)
-            if refusal:
-                raise ValueError(f"{edge.text}: {refusal}")
-            if edge.mark == "undirected" and {tier_of(edge.source), tier_of(edge.target)} != {"state"}:
-                raise ValueError(f"{edge.text}: only an edge between pool states can lack a direction")
-            pair = frozenset((edge.source, edge.target))
+            if problem := refusal(seen, edge.source, edge.target, edge.mark):
+                raise ValueError(f"{edge.text}: {problem}")
+            pair = frozenset((edge.source, edge.target)), edge.mark == "bidirected"
             if pair in pairs:
                 raise ValueError(f"{edge.text}: there are two edges between these nodes")
             pairs.add(pair)
-        cycle = _cycle(self.directed())
+            if barred & set(ways(edge)):
+                raise ValueError(f"{edge.text}: the edge is forbidden")
+            if edge.status == "required" and edge.mark != "directed":
+                raise ValueError(f"{edge.text}: only an edge with a direction can be required")
+        cycle = cycle_of(self.directed())
         if cycle:
             raise ValueError(f"the edges form a cycle: {' -> '.join(cycle)}")
         return self
@@ -148,10 +225,18 @@ class CausalGraph(_Value):
         """Ids of the nodes of one tier, in the order of `nodes`."""
         return [n.id for n in self.nodes if n.tier == tier]
 
-    def edge_between(self, a: str, b: str) -> Edge | None:
-        """The edge between two nodes, whatever its direction."""
+    def edge_between(self, a: str, b: str, mark: Mark | None = None) -> Edge | None:
+        """The edge between two nodes, whichever way it runs.
+
+        Args:
+            a: a node.
+            b: another node.
+            mark: of the edge; None: the directed or undirected one, and where there is none the
+                bidirected one.
+        """
         pair = {a, b}
-        return next((e for e in self.edges if {e.source, e.target} == pair), None)
+        found = [e for e in self.edges if {e.source, e.target} == pair and mark in (None, e.mark)]
+        return min(found, key=lambda e: e.mark == "bidirected", default=None)
 
     def directed(self) -> list[tuple[str, str]]:
         """(source, target) of the directed edges, in the order of `edges`."""
@@ -160,6 +245,34 @@ class CausalGraph(_Value):
     def undirected(self) -> list[tuple[str, str]]:
         """The pairs that are linked without a direction, in the order of `edges`."""
         return [(e.source, e.target) for e in self.edges if e.mark == "undirected"]
+
+    def bidirected(self) -> list[tuple[str, str]]:
+        """The pairs that share a latent which is not drawn as a node, in the order of `edges`."""
+        return [(e.source, e.target) for e in self.edges if e.mark == "bidirected"]
+
+    def required(self) -> list[tuple[str, str]]:
+        """(source, target) of the edges that must stay, in the order of `edges`."""
+        return [(e.source, e.target) for e in self.edges if e.status == "required"]
+
+    def prohibition(self, source: str, target: str) -> Forbidden | None:
+        """The rule that forbids `source -> target`, if there is one."""
+        return next((f for f in self.forbidden if (f.source, f.target) == (source, target)), None)
+
+    def observed(self) -> list[str]:
+        """Ids of the nodes that runs can measure: all but latents, in the order of `nodes`."""
+        return [n.id for n in self.nodes if n.tier != "latent"]
+
+    def unobserved(self) -> list[str]:
+        """Ids of the nodes of `to_networkx` that no run measures, sorted.
+
+        These are the latents and one more, `latent/a <-> b`, for each bidirected edge.
+        """
+        return sorted([*self.tier("latent"), *(hidden for hidden, _ in self._hidden())])
+
+    def _hidden(self) -> list[tuple[str, tuple[str, str]]]:
+        """For each bidirected edge, the id of the latent that it stands for and the two that it causes."""
+        pairs = sorted((min(pair), max(pair)) for pair in self.bidirected())
+        return [(f"{LATENT}{a} {BIDIRECTED} {b}", (a, b)) for a, b in pairs]
 
     def parents(self, node_id: str) -> list[str]:
         """Direct causes of a node along directed edges, sorted.
@@ -174,7 +287,8 @@ class CausalGraph(_Value):
         """Whether `a` may be a cause of `b`, directly or through others.
 
         An undirected edge may be walked both ways: its direction is not known, so a path along it
-        cannot be ruled out. No path means no effect under this graph. A node has a path to itself.
+        cannot be ruled out. A bidirected edge is no path: neither end causes the other. No path means no
+        effect under this graph. A node has a path to itself.
 
         Raises:
             CausalMixError: one of the nodes does not exist.
@@ -197,31 +311,40 @@ class CausalGraph(_Value):
         """
         if not self.undirected():
             return []
-        states = sorted(self.tier("state"))
-        inside = [(s, t) for s, t in self.directed() if tier_of(t) == "state"]
-        chosen = _extension(states, inside, self.undirected())
-        if chosen is None:
-            order = nx.DiGraph()
-            order.add_nodes_from(states)
-            order.add_edges_from(inside)
-            rank = {v: i for i, v in enumerate(nx.lexicographical_topological_sort(order))}
-            chosen = [(s, t) if rank[s] < rank[t] else (t, s) for s, t in self.undirected()]
-        return sorted(chosen)
+        causes = [
+            *self.directed(),
+            *((hidden, end) for hidden, ends in self._hidden() for end in ends),
+        ]
+        inside = [(s, t) for s, t in causes if tier_of(t) == "state"]
+        nodes = sorted({*self.tier("state"), *(s for s, _ in inside)})
+        chosen = extension(nodes, inside, self.undirected())
+        return sorted(orders(nodes, inside, self.undirected()) if chosen is None else chosen)
 
     def to_networkx(self) -> nx.DiGraph:
         """The graph as a DAG that dowhy reads.
 
-        Undirected edges get the direction of `oriented_by_convention`. Nodes and edges are inserted
-        in sorted order, so that nothing depends on the order in which the graph was built.
+        Undirected edges get the direction of `oriented_by_convention`. A bidirected edge becomes a node
+        `latent/a <-> b` that causes both ends. Nodes carry dowhy's attribute `observed`, `yes` or `no`.
+        Nodes and edges are inserted in sorted order, so that nothing depends on the order in which the
+        graph was built.
         """
+        hidden = [(node, end) for node, ends in self._hidden() for end in ends]
         dag = nx.DiGraph()
-        dag.add_nodes_from(sorted(n.id for n in self.nodes))
-        dag.add_edges_from(sorted([*self.directed(), *self.oriented_by_convention()]))
+        dag.add_nodes_from(
+            sorted(
+                [*((v, {"observed": "yes"}) for v in self.observed()),
+                 *((v, {"observed": "no"}) for v in self.unobserved())],
+                key=lambda pair: pair[0],
+            )
+        )  # fmt: skip
+        dag.add_edges_from(sorted([*self.directed(), *self.oriented_by_convention(), *hidden]))
         return dag
 
 
 def tier_of(node_id: str) -> Tier:
-    """The tier that a column of the run table belongs to."""
+    """The tier that a column of the run table, or a latent, belongs to."""
+    if node_id.startswith(LATENT):
+        return "latent"
     if node_id.startswith(STATE):
         return "state"
     return "weight" if node_id.startswith(WEIGHT) else "outcome"
@@ -259,209 +382,48 @@ def saturated_graph(runs: RunTable, by: str) -> CausalGraph:
     )
 
 
-def add_edge(graph: CausalGraph, source: str, target: str, *, by: str, why: str = "") -> CausalGraph:
-    """The graph with `source -> target`.
-
-    An undirected edge between the two gets this direction.
-
-    Raises:
-        GraphEditError: a node is unknown, the tiers forbid the edge, there is one already, or it
-            would close a cycle (the message gives the path).
-    """
-    refusal = _refusal({n.id for n in graph.nodes}, source, target)
-    if refusal:
-        raise GraphEditError(f"Cannot add {source} -> {target}: {refusal}.")
-    old = graph.edge_between(source, target)
-    if old is not None and old.mark == "directed":
-        hint = "" if old.source == source else " Reverse it instead."
-        raise GraphEditError(
-            f"Cannot add {source} -> {target}: the graph already has the edge {old.text}.{hint}"
-        )
-    _refuse_cycle(graph, source, target, "add")
-    if old is not None:
-        return _oriented(graph, old, source, target, by=by, why=why)
-    now = datetime.now(UTC)
-    edge = Edge(source=source, target=target, provenance=Provenance(kind="added", by=by, at=now, why=why))
-    return _edited(graph, (*graph.edges, edge), "added", source, target, by=by, at=now, why=why)
+def ways(edge: Edge) -> tuple[tuple[str, str], ...]:
+    """The (cause, effect) pairs that an edge may stand for: two without a direction, none if bidirected."""
+    if edge.mark == "bidirected":
+        return ()
+    forth = (edge.source, edge.target)
+    return (forth,) if edge.mark == "directed" else (forth, forth[::-1])
 
 
-def delete_edge(graph: CausalGraph, source: str, target: str, *, by: str, why: str = "") -> CausalGraph:
-    """The graph without `source -> target`; an undirected edge is named in either order.
-
-    Raises:
-        GraphEditError: there is no such edge.
-    """
-    old = _existing(graph, source, target, "remove")
-    edges = tuple(e for e in graph.edges if e is not old)
-    return _edited(graph, edges, "removed", old.source, old.target, by=by, at=datetime.now(UTC), why=why)
-
-
-def reverse_edge(graph: CausalGraph, source: str, target: str, *, by: str, why: str = "") -> CausalGraph:
-    """The graph with `target -> source` in place of `source -> target`.
-
-    An undirected edge between the two becomes `target -> source` as well.
-
-    Raises:
-        GraphEditError: there is no such edge, the tiers forbid the other direction, or it would close
-            a cycle (the message gives the path).
-    """
-    old = _existing(graph, source, target, "reverse")
-    refusal = _refusal({n.id for n in graph.nodes}, target, source)
-    if refusal:
-        raise GraphEditError(f"Cannot reverse {source} -> {target}: {refusal}.")
-    without = graph.model_copy(update={"edges": tuple(e for e in graph.edges if e is not old)})
-    _refuse_cycle(without, target, source, "reverse")
-    return _oriented(graph, old, target, source, by=by, why=why)
-
-
-def describe_changes(old: CausalGraph, new: CausalGraph) -> list[str]:
-    """What differs from `old` to `new`, one change per line, such as `removed weight/code -> loss/math`.
-
-    Empty when both have the same nodes and edges; who drew an edge and when is not compared.
-    """
-    before, after = {n.id for n in old.nodes}, {n.id for n in new.nodes}
-    lines = [f"removed node {i}" for i in sorted(before - after)]
-    lines += [f"added node {i}" for i in sorted(after - before)]
-    was, now = _by_pair(old.edges), _by_pair(new.edges)
-    for pair in sorted(was.keys() | now.keys()):
-        a, b = was.get(pair), now.get(pair)
-        if b is None and a is not None:
-            lines.append(f"removed {a.text}")
-        elif a is None and b is not None:
-            lines.append(f"added {b.text}")
-        elif a is not None and b is not None and _arrow(a) != _arrow(b):
-            if "undirected" not in (a.mark, b.mark):
-                lines.append(f"reversed {a.text} to {b.text}")
-            elif b.mark == "directed":
-                lines.append(f"oriented {a.text} as {b.text}")
-            else:
-                lines.append(f"removed the direction of {a.text}")
-    return lines
-
-
-def _by_pair(edges: Iterable[Edge]) -> dict[tuple[str, ...], Edge]:
-    return {tuple(sorted((e.source, e.target))): e for e in edges}
-
-
-def _arrow(edge: Edge) -> tuple[str, ...]:
-    """What makes two edges of one pair the same: an undirected edge has no first node."""
-    return (edge.source, edge.target) if edge.mark == "directed" else ()
-
-
-def _refusal(nodes: set[str], source: str, target: str) -> str | None:
-    """Why no edge may run from `source` to `target` in any graph over `nodes`; None if it may."""
-    unknown = [v for v in (source, target) if v not in nodes]
+def refusal(nodes: set[str], source: str, target: str, mark: Mark = "directed") -> str | None:
+    """Why no such edge may run from `source` to `target` in any graph over `nodes`; None if it may."""
+    unknown = [v for v in dict.fromkeys((source, target)) if v not in nodes]
     if unknown:
         return f"there is no node {' and no node '.join(unknown)}"
     if source == target:
         return "an edge needs two different nodes"
     a, b = tier_of(source), tier_of(target)
+    if mark == "undirected":
+        only = "only an edge between pool states can lack a direction"
+        return None if a == b == "state" else only
     if a == b == "weight":
         return "the weights are one decision (their sum is 1), so none of them causes another"
+    if mark == "bidirected":
+        latents = [v for v in (source, target) if tier_of(v) == "latent"]
+        if latents:
+            return f"{latents[0]} is a latent; draw an edge from it to what it causes instead"
+        return None
     if a == b == "outcome":
         return "outcomes are measured at the same moment of the same proxy, so none of them causes another"
+    if b == "latent":
+        return f"{target} is a latent, and what causes a latent is left out of the graph"
     if TIER_RANK[a] > TIER_RANK[b]:
         return (
-            f"{source} is {_TIER_WORDS[a]} and {target} is {_TIER_WORDS[b]}, and causes come first "
+            f"{source} is {TIER_WORDS[a]} and {target} is {TIER_WORDS[b]}, and causes come first "
             "(pool state, then weights, then outcomes)"
         )
     return None
 
 
-def _refuse_cycle(graph: CausalGraph, source: str, target: str, verb: Literal["add", "reverse"]) -> None:
-    dag = nx.DiGraph(sorted(graph.directed()))
-    if source in dag and target in dag and nx.has_path(dag, target, source):
-        path = [source, *nx.shortest_path(dag, target, source)]
-        edge = f"{source} -> {target}" if verb == "add" else f"{target} -> {source}"
-        raise GraphEditError(
-            f"Cannot {verb} {edge}: it would close the cycle {' -> '.join(path)}. "
-            "Remove or reverse another edge of it first."
-        )
-
-
-def _existing(graph: CausalGraph, source: str, target: str, verb: Literal["remove", "reverse"]) -> Edge:
-    edge = graph.edge_between(source, target)
-    if edge is None:
-        raise GraphEditError(f"Cannot {verb} {source} -> {target}: the graph has no such edge.")
-    if edge.mark == "directed" and edge.source != source:
-        raise GraphEditError(f"Cannot {verb} {source} -> {target}: the edge runs the other way, {edge.text}.")
-    return edge
-
-
-def _oriented(graph: CausalGraph, old: Edge, source: str, target: str, *, by: str, why: str) -> CausalGraph:
-    """The graph with `old` replaced, in its place, by `source -> target`."""
-    now = datetime.now(UTC)
-    before = old.provenance
-    detail = f"before: {old.text}, {before.kind} by {before.by}"
-    if before.detail:
-        detail += f" ({before.detail})"
-    edge = Edge(
-        source=source,
-        target=target,
-        provenance=Provenance(kind="reversed", by=by, at=now, why=why, detail=detail),
-    )
-    edges = tuple(edge if e is old else e for e in graph.edges)
-    return _edited(graph, edges, "reversed", source, target, by=by, at=now, why=why)
-
-
-def _edited(
-    graph: CausalGraph,
-    edges: tuple[Edge, ...],
-    action: EditAction,
-    source: str,
-    target: str,
-    *,
-    by: str,
-    at: datetime,
-    why: str,
-) -> CausalGraph:
-    edit = Edit(action=action, source=source, target=target, by=by, at=at, why=why)
-    return CausalGraph(nodes=graph.nodes, edges=edges, history=(*graph.history, edit))
-
-
-def _cycle(directed: list[tuple[str, str]]) -> list[str]:
+def cycle_of(directed: list[tuple[str, str]]) -> list[str]:
     """A directed cycle as a path that returns to its start; empty if there is none."""
     try:
         found = nx.find_cycle(nx.DiGraph(sorted(directed)))
     except nx.NetworkXNoCycle:
         return []
     return [found[0][0], *(edge[1] for edge in found)]
-
-
-def _extension(
-    nodes: list[str], directed: list[tuple[str, str]], undirected: list[tuple[str, str]]
-) -> list[tuple[str, str]] | None:
-    """Directions for `undirected` that give a DAG without new colliders; None if there are none.
-
-    Dor and Tarsi (1992): repeatedly take a node that has no arrow out of it and whose undirected
-    neighbours are linked to all its other neighbours, point its undirected edges at it, and set it
-    aside.
-
-    Args:
-        nodes: in the order in which they are tried.
-        directed: (source, target) pairs, acyclic.
-        undirected: pairs without a direction.
-    """
-    into = {v: {s for s, t in directed if t == v} for v in nodes}
-    out = {v: {t for s, t in directed if s == v} for v in nodes}
-    free: dict[str, set[str]] = {v: set() for v in nodes}
-    for s, t in undirected:
-        free[s].add(t)
-        free[t].add(s)
-    near = {v: into[v] | out[v] | free[v] for v in nodes}
-    left = list(nodes)
-    chosen: list[tuple[str, str]] = []
-    while left:
-        sink = next(
-            (v for v in left if not out[v] and all(near[v] - {u} <= near[u] for u in free[v])),
-            None,
-        )
-        if sink is None:
-            return None
-        chosen += [(u, sink) for u in free[sink]]
-        left.remove(sink)
-        for u in near[sink]:
-            out[u].discard(sink)
-            free[u].discard(sink)
-            near[u].discard(sink)
-    return chosen

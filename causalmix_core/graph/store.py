@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.graph.model import CausalGraph, describe_changes
+from causalmix_core.graph.changes import describe_changes
+from causalmix_core.graph.model import CausalGraph
 from causalmix_core.workspace import Name, Workspace, check_name, create_exclusive, sweep
 
 _REVISION_FILE = re.compile(r"([1-9]\d*)\.json")
@@ -154,6 +155,18 @@ def load_graph(workspace: Workspace, name: str, revision: int | None = None) -> 
             f"{path} holds revision {found.revision} of {found.name!r}, so it was moved by hand. {way_out}"
         )
     return found
+
+
+def compare_revisions(workspace: Workspace, name: str, old: int, new: int) -> list[str]:
+    """What differs from one revision of `name` to another, in words and with the reasons given.
+
+    Any two can be compared; from a newer to an older one the words say what going back would do.
+
+    Raises:
+        CausalMixError: one of the revisions does not exist or is damaged.
+    """
+    before, after = (load_graph(workspace, name, revision).graph for revision in (old, new))
+    return describe_changes(before, after)
 
 
 def list_graphs(workspace: Workspace) -> dict[str, list[int]]:

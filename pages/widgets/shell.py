@@ -38,6 +38,8 @@ TASK_WORDS: dict[TaskKind, str] = {
     "ingest": "reading the sources",
     "filter": "applying a filter",
     "measure": "measuring documents",
+    "stability": "resampling a discovery",
+    "test-graph": "testing the graph",
 }
 ESTIMATORS: dict[EstimatorName, str] = {
     "linear_dml": "Linear DML",

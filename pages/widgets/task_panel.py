@@ -1,4 +1,4 @@
-"""Background work on the corpus: how it stands, what can be done about it, and what came of it."""
+"""Background work: how it stands, what can be done about it, and what came of it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ DOING: dict[TaskKind, str] = {
     "ingest": "Reading the sources",
     "filter": "Applying the filter",
     "measure": "Measuring documents with a model",
+    "stability": "Searching halves of the runs for a graph",
+    "test-graph": "Testing the graph against the runs",
 }
 REFRESH = "1s"
 _SEEN = "seen_tasks"
@@ -31,9 +33,18 @@ _WATCHED = "watched_tasks"
 def start(workspace: Workspace, task: Task) -> None:
     """Start a task and show it at once; a mistake is shown in its place."""
     with guard():
-        job = submit_task(workspace, task)
-    st.session_state.setdefault(_WATCHED, set()).add(job)
+        begin(workspace, task)
     st.rerun()
+
+
+def begin(workspace: Workspace, task: Task) -> None:
+    """Start a task from the callback of a button; the run that follows shows it.
+
+    Raises:
+        CausalMixError: as `submit_task`.
+    """
+    job = submit_task(workspace, task)
+    st.session_state.setdefault(_WATCHED, set()).add(job)
 
 
 def newest(workspace: Workspace) -> TaskStatus | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from causalmix_core.effects import OBJECTIVE, LogMap, fit_effects, minimum_runs
 from causalmix_core.effects.features import choose_log_map
 from causalmix_core.errors import CausalMixError
-from causalmix_core.graph.model import delete_edge, saturated_graph
+from causalmix_core.graph import add_latent, delete_edge, saturated_graph
 from causalmix_core.probes.runs import RunTable
 
 ESTIMATORS = ["linear_dml", "causal_forest_dml"]
@@ -182,6 +182,16 @@ def test_adjustment_undoes_confounding(draw_world, make_runs):
     confounded = of_code(blind, saturated(blind), {})
     assert abs(adjusted - truth) < 0.3 * abs(truth)
     assert abs(confounded - truth) > 2 * abs(adjusted - truth)
+
+
+def test_a_latent_is_no_column_of_the_runs_and_no_modifier(runs):
+    drawn = saturated(runs)
+    for effect in (runs.weight_columns[0], runs.outcomes[0]):
+        drawn = add_latent(drawn, f"of {effect}", [effect, *runs.outcomes[1:]], by="ana")
+    fitted = fit_effects(runs, drawn)
+    assert fitted.identifications[runs.outcomes[0]].identified
+    assert not fitted.identifications[runs.outcomes[1]].identified
+    assert fitted.identifications[runs.outcomes[1]].modifiers == tuple(sorted(runs.states))
 
 
 def test_scores_come_from_runs_that_were_not_seen(draw_world, make_runs):

@@ -12,10 +12,15 @@ from causalmix_core.graph import (
     Node,
     OutdatedRevision,
     Provenance,
+    add_bidirected,
     add_edge,
+    add_latent,
+    compare_revisions,
     delete_edge,
+    forbid_edge,
     list_graphs,
     load_graph,
+    note_edge,
     save_graph,
 )
 from causalmix_core.workspace import Workspace, WorkspaceConfig
@@ -50,10 +55,34 @@ def test_round_trip_keeps_everything(workspace, graph):
     assert (first.revision, first.parent, first.changes) == (1, None, ())
     assert (first.snapshot, first.runs, first.note) == ("ab12", 64, "start")
     assert (second.revision, second.parent, second.by) == (2, 1, "ben")
-    assert second.changes == ("removed weight/code -> loss/math",)
+    assert second.changes == ("removed weight/code -> loss/math: 'a fluke'",)
     assert second.graph.history[0].why == "a fluke"
     save_graph(workspace, "a.second-one", graph, parent=None, by="ana")
     assert list_graphs(workspace) == {"a.second-one": [1], "main": [1, 2]}
+
+
+def test_any_two_revisions_are_compared_in_words(workspace, graph):
+    save_graph(workspace, "main", graph, parent=None, by="ana")
+    second = delete_edge(graph, "weight/code", "loss/math", by="ben", why="math never sees code")
+    save_graph(workspace, "main", second, parent=1, by="ben")
+    third = add_edge(second, "weight/code", "loss/code", by="ben")
+    save_graph(workspace, "main", third, parent=2, by="ben")
+    assert compare_revisions(workspace, "main", 1, 3) == [
+        "added weight/code -> loss/code",
+        "removed weight/code -> loss/math: 'math never sees code'",
+    ]
+    assert compare_revisions(workspace, "main", 3, 2) == ["removed weight/code -> loss/code"]
+    with pytest.raises(CausalMixError, match="no revision 4; it has 1, 2, 3"):
+        compare_revisions(workspace, "main", 1, 4)
+
+
+def test_latents_rules_and_notes_are_saved(workspace, graph):
+    drawn = add_latent(graph, "taste", ["loss/code"], by="ana")
+    drawn = add_bidirected(drawn, "weight/code", "loss/code", by="ana")
+    drawn = note_edge(drawn, "weight/code", "loss/math", '"odd" <b>🎭</b>', by="ana")
+    drawn = forbid_edge(drawn, "weight/code", "loss/code", by="ana", why="disjoint")
+    save_graph(workspace, "main", drawn, parent=None, by="ana")
+    assert load_graph(workspace, "main").graph == drawn
 
 
 def test_eleventh_revision_is_newer_than_the_second(workspace, graph):
