@@ -14,7 +14,8 @@ from pages.widgets.shell import empty, next_step, run_page, runs_of, snapshot_of
 
 MEANING = """
 - **weight → loss**: the effect of that domain on that loss is estimated. Without a path from a weight to a
-  loss the domain has no effect *of its own*; one point more of it still displaces the others, and that remains.
+  loss the domain has no effect *of its own*; one point more of it still displaces the others, and that
+  remains.
 - **pool state → loss**: the effect on that loss may depend on this state.
 - **pool state → weight**: the mixture was chosen with an eye on the state, so the state is adjusted for. In a
   randomised swarm there is no such edge.
