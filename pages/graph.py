@@ -46,7 +46,7 @@ def render(workspace: Workspace) -> None:
     drawing, beside = st.columns([7, 3], gap="medium")
     with beside:  # first, since it says what the drawing points at
         selected = editor_state(held.graph, key=draft.EDITOR).selected
-        highlight = consequences.show(held.graph, held.desk.base, runs, selected)
+        pointed = consequences.show(held.graph, held.desk.base, runs, selected)
     with drawing:
         graph_editor(
             held.graph,
@@ -55,7 +55,9 @@ def render(workspace: Workspace) -> None:
             revision=held.revision,
             can_undo=held.desk.can_undo,
             can_redo=held.desk.can_redo,
-            highlight=highlight,
+            highlight=pointed.highlight,
+            paths_title=pointed.title,
+            paths=pointed.paths,
         )
     revisions.saving(workspace, runs, snapshot)
     halves, methods, tests, exchange, history, meaning = st.tabs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
@@ -21,7 +22,7 @@ from causalmix_core.probes import WEIGHT, RunTable
 from pages.graph_views import draft
 from pages.graph_views.plain import plain
 from pages.widgets.actions import action, outcome
-from pages.widgets.graph_editor import SelectedEdge, SelectedNode, settle
+from pages.widgets.graph_editor import SelectedEdge, SelectedNode, ShownPath, settle
 
 Do = Callable[[Operation], None]
 
@@ -36,13 +37,28 @@ _FOLLOWED, _ASKED = "effect_followed", "effect_asked"
 _NOTHING, _EFFECT = "nothing", "the effect"
 
 
+@dataclass(frozen=True)
+class Pointed:
+    """What the drawing is told about an effect.
+
+    Attributes:
+        highlight: ids of nodes, and (source, target) of edges, that stay marked.
+        title: what the paths are.
+        paths: the paths besides the effect by which the two may go together, open or closed.
+    """
+
+    highlight: tuple[str | tuple[str, str], ...] = ()
+    title: str = ""
+    paths: tuple[ShownPath, ...] = ()
+
+
 def show(
     graph: CausalGraph,
     base: CausalGraph,
     runs: RunTable,
     selection: SelectedNode | SelectedEdge | None,
     do: Do = draft.do,
-) -> list[str | tuple[str, str]]:
+) -> Pointed:
     """Lay out the panel.
 
     Args:
@@ -53,12 +69,12 @@ def show(
         do: does one edit; called in a callback.
 
     Returns:
-        What the drawing is to point at: ids of nodes, and (source, target) of edges.
+        What the drawing is to point at, and the paths that it is to list.
     """
     weights, outcomes = graph.tier("weight"), graph.tier("outcome")
     if not weights or not outcomes:
         st.caption("The graph has no effect of a weight on an outcome.")
-        return []
+        return Pointed()
     _follow(selection, weights, outcomes)
     left, right = st.columns(2)
     weight = left.selectbox("Effect of", weights, format_func=lambda w: w.removeprefix(WEIGHT), key=DOMAIN)
@@ -71,7 +87,11 @@ def show(
     shown = _paths(said)
     _variables(said)
     _changes(base, graph, runs)
-    return [*shown.nodes, *shown.edges]
+    between = f"Other paths between {weight.removeprefix(WEIGHT)} and {target}"
+    paths = tuple(
+        ShownPath(path.text, path.why, path.highlight.nodes, path.highlight.edges) for path in said.paths
+    )
+    return Pointed((*shown.nodes, *shown.edges), between, paths)
 
 
 def _follow(
@@ -124,13 +144,7 @@ def _apply(remedy: Remedy, do: Do) -> None:
 
 
 def _paths(said: Consequences) -> Highlight:
-    """The other paths between the two; the one that is chosen is marked in the drawing."""
-    listed = (
-        said.paths if len(said.paths) > 1 or said.adjustment else ()
-    )  # the reason names a single open one
-    for path in listed:
-        icon = ":material/lock:" if path.closed else ":material/lock_open:"
-        st.markdown(f"{icon} {plain(path.text)}  \n:gray[{plain(path.why)}]")
+    """What stays marked in the drawing; the paths themselves are listed below it."""
     if said.more_paths:
         st.caption("There are more paths; these are the shortest.")
     marks = {_NOTHING: Highlight(), _EFFECT: said.effect, **{p.text: p.highlight for p in said.paths}}

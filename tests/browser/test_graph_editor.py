@@ -652,6 +652,28 @@ def test_the_page_can_point_at_nodes_and_edges(page, url):
 
 
 @pytest.mark.browser
+def test_a_path_is_marked_while_the_pointer_or_the_focus_is_on_its_words(page, url):
+    board = Board(page, url, "paths=1&highlight=1")
+    marked = re.compile(r"\bmarked\b")
+    expect(page.get_by_text("Other paths between math and loss/math")).to_be_visible()
+    first = page.get_by_role("button", name=f"{MATH} <- {STYLE} -> {LOSS_MATH}")
+    expect(first).to_contain_text("open")
+    expect(page.get_by_text("weight/math -> <b>loss</b>")).to_be_visible()
+    expect(board.node(STYLE)).not_to_have_class(marked)
+    first.hover()
+    expect(board.node(STYLE)).to_have_class(marked)
+    expect(board.edge(STYLE, LOSS_MATH)).to_have_class(marked)
+    expect(board.edge(MATH, LOSS_MATH)).not_to_have_class(marked)
+    page.mouse.move(2, 2)
+    expect(board.edge(MATH, LOSS_MATH)).to_have_class(marked)  # what the page points at otherwise
+    expect(board.node(STYLE)).not_to_have_class(marked)
+    first.focus()
+    expect(board.node(STYLE)).to_have_class(marked)
+    page.keyboard.press("Tab")
+    expect(board.node(STYLE)).not_to_have_class(marked)
+
+
+@pytest.mark.browser
 def test_threshold_and_filter_hide_edges(board):
     slider = board.page.get_by_role("slider", name="Hide edges")
     slider.focus()

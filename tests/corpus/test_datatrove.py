@@ -333,8 +333,8 @@ def test_datatroves_own_words_hardly_change_a_verdict(name, monkeypatch):
     pytest.importorskip("spacy", reason="spacy, datatrove's English tokenizer, is not installed")
     for module in (gopher_quality_filter, gopher_repetition_filter):
         monkeypatch.setattr(module, "split_into_words", lambda text, language: spacy_words(text))
-    chosen = slice(len(NASTY), None, 6)
+    chosen = slice(len(NASTY), None, 3)
     ours, theirs = measured()[name][chosen], with_datatrove(name, documents()[chosen])
-    assert len(ours) > 80  # how many depends on what is installed
+    assert len(ours) > 150  # how many, and which, depends on what is installed
     same = np.mean([bool(a) == bool(b) for a, b in zip(ours, theirs, strict=True)])
-    assert same >= 0.97
+    assert same >= 0.96

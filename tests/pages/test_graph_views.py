@@ -69,9 +69,8 @@ def script_of_consequences() -> None:
         st.session_state["graph"] = apply(st.session_state["graph"], operation, by="ana")
 
     state = st.session_state
-    state["pointed"] = consequences.show(
-        state["graph"], state["base"], state["runs"], state.get("selection"), do
-    )
+    pointed = consequences.show(state["graph"], state["base"], state["runs"], state.get("selection"), do)
+    state["pointed"], state["paths"] = list(pointed.highlight), [f"{p.words}: {p.why}" for p in pointed.paths]
 
 
 def script_of_tests() -> None:
@@ -175,8 +174,9 @@ def test_what_an_edit_changes_is_said_and_a_lost_node_is_no_mistake(runs: RunTab
     choose(at, "weight/code", "loss/code")
     assert "loss/prose: domain prose is now excluded" in words(at)
     assert "loss/code: state/quality is now held fixed" in words(at)
-    assert "weight/code <- state/quality -> loss/code" in words(at)
-    assert "closed by holding state/quality fixed" in words(at)
+    assert at.session_state["paths"] == [
+        "weight/code <- state/quality -> loss/code: closed by holding state/quality fixed"
+    ]
     edges = tuple(e for e in base.edges if "loss/code" not in (e.source, e.target))
     nodes = tuple(n for n in base.nodes if n.id != "loss/code")
     at.session_state["graph"] = base.model_copy(update={"nodes": nodes, "edges": edges})

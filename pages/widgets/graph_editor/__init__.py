@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -38,7 +38,15 @@ from causalmix_core.graph import (
 )
 from causalmix_core.probes import STATE, WEIGHT
 
-__all__ = ["EditorState", "SelectedEdge", "SelectedNode", "editor_state", "graph_editor", "settle"]
+__all__ = [
+    "EditorState",
+    "SelectedEdge",
+    "SelectedNode",
+    "ShownPath",
+    "editor_state",
+    "graph_editor",
+    "settle",
+]
 
 MOST_CLIENTS = 16
 """Browser tabs of one session whose edits are told apart; each reload is a new one."""
@@ -133,6 +141,23 @@ class EditorState:
 
 
 @dataclass(frozen=True)
+class ShownPath:
+    """A path that is listed below the drawing.
+
+    Attributes:
+        words: of the path.
+        why: what closes it or keeps it open.
+        nodes: on the path.
+        edges: (source, target) on the path.
+    """
+
+    words: str
+    why: str
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class _Refusal:
     client: str
     seq: int
@@ -158,6 +183,8 @@ def graph_editor(
     can_undo: bool = False,
     can_redo: bool = False,
     highlight: Collection[str | tuple[str, str]] = (),
+    paths_title: str = "",
+    paths: Sequence[ShownPath] = (),
     read_only: bool = False,
     height: int | None = None,
 ) -> EditorState:
@@ -179,6 +206,8 @@ def graph_editor(
         can_undo: whether there is a step to take back.
         can_redo: whether there is a step to do again.
         highlight: ids of nodes, and (source, target) pairs of edges, that the page points at.
+        paths_title: what the paths are.
+        paths: listed below the drawing; each is marked in it while the pointer or the focus is on its words.
         read_only: only look; operations that still arrive are refused.
         height: of the drawing, in pixels; by default it follows the fullest column.
 
@@ -203,6 +232,7 @@ def graph_editor(
                 "nodes": [item for item in highlight if isinstance(item, str)],
                 "edges": [list(item) for item in highlight if not isinstance(item, str)],
             },
+            "paths": {"title": paths_title, "paths": [asdict(path) for path in paths]},
             "view": memory.view.model_copy(update={"selected": state.selected}).model_dump(),
         },
         on_outbox_change=lambda: settle(key, _refuse if read_only else do),

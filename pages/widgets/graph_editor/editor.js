@@ -120,6 +120,7 @@ class Editor {
     this.root.querySelector(".editor").classList.toggle("reading", data.read_only);
     this.tall = Math.max(1, ...data.tiers.map((t) => data.nodes.filter((n) => n.tier === t.tier).length));
     this.svg.style.height = `${data.height ?? clamp(this.tall * pitchFor(this.tall) + 120, 300, 780)}px`;
+    this.listPaths();
     this.refresh();
     const news = data.refusals.filter((r) => r.client === this.outbox.client && r.seq > this.refused);
     if (news.length) {
@@ -330,7 +331,7 @@ class Editor {
 
   /** The nodes and edges next to the selection, and those that the page points at; null without a selection. */
   lit() {
-    const { nodes: markedNodes, edges: markedEdges } = this.data.highlight;
+    const { nodes: markedNodes, edges: markedEdges } = this.pointed ?? this.data.highlight;
     const marked = { nodes: new Set(markedNodes), edges: new Set(markedEdges.flatMap(([a, b]) => [keyOf(a, b), keyOf(a, b, "bidirected")])) };
     if (!this.chosen) return { marked, nodes: null, edges: null };
     const nodes = new Set(marked.nodes);
@@ -515,6 +516,31 @@ class Editor {
       const button = text("button", words, text("li", "", list));
       button.type = "button";
       button.onclick = () => this.choose({ kind: "edge", key });
+    }
+  }
+
+  /** The paths that the page has found; the one under the pointer or the focus is marked in the drawing. */
+  listPaths() {
+    const { title, paths } = this.data.paths;
+    const now = JSON.stringify([title, paths]);
+    if (now === this.pathsListed) return;
+    this.pathsListed = now;
+    this.pointed = null;
+    this.$(".paths").hidden = !paths.length;
+    setText(this.$(".paths-title"), title);
+    const list = this.$(".paths-list");
+    list.replaceChildren();
+    for (const path of paths) {
+      const button = text("button", path.words, text("li", "", list));
+      button.type = "button";
+      text("span", path.why, button, "why-so");
+      const point = (on) => {
+        this.pointed = on ? path : null;
+        this.draw();
+      };
+      button.onpointerenter = button.onfocus = () => point(true);
+      button.onpointerleave = () => document.activeElement !== button && !button.matches(":focus") && point(false);
+      button.onblur = () => point(false);
     }
   }
 

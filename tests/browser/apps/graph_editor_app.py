@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from causalmix_core.graph import CausalGraph, Desk, Edge, Node, Operation, Provenance, tier_of
-from pages.widgets.graph_editor import editor_state, graph_editor, settle
+from pages.widgets.graph_editor import ShownPath, editor_state, graph_editor, settle
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 FOUND = Provenance(kind="discovered", by="ada", at=NOW, detail="BOSS, 240 runs")
@@ -91,6 +91,13 @@ def hostile() -> CausalGraph:
     return graph_of(nodes, edges)
 
 
+PATHS = (
+    ShownPath(
+        "weight/math <- state/writing_style -> loss/math", "open",
+        ("weight/math", "state/writing_style", "loss/math"), (("state/writing_style", "loss/math"),),
+    ),
+    ShownPath("weight/math -> <b>loss</b>", "closed", ("weight/math",), ()),
+)  # fmt: skip
 WORLDS = {"small": small, "large": large, "hostile": hostile}
 
 st.set_page_config(layout="wide")
@@ -139,6 +146,8 @@ if visible:
         can_undo=desk.can_undo,
         can_redo=desk.can_redo,
         highlight=["weight/math", ("weight/math", "loss/math")] if "highlight" in query else (),
+        paths_title="Other paths between math and loss/math",
+        paths=PATHS if "paths" in query else (),
         read_only="read" in query,
     )
 st.text(f"runs={state.runs} saved={state.get('saved')}")
