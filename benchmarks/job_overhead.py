@@ -4,8 +4,9 @@
 
 A swarm on the demo corpus is submitted to the local engine, and the record of the job says when its first
 training step was done. Of that, importing libraries takes most; the same imports are timed in processes of
-their own, one after another as supervisor and worker do them, and as many at once as the job has workers.
-What is left is the job's own: it reads the pool, plans the swarm, draws sequences and builds the models.
+their own, one after another as supervisor and worker do them. In the job the workers import side by side,
+which is slower than alone, so that what is left is rather too much than too little: to start processes, read
+the pool, plan the swarm, draw sequences and build the models.
 
 Progress: a shard is trained in this process with the very watch that a worker uses, and the time spent in it
 is set against the whole. The widest gap between two progress events is taken from the jobs.
@@ -38,21 +39,21 @@ RESULTS = Path(__file__).parent / "results"
 TOKENS = 100_000
 SUPERVISOR = "import jobs.__main__"
 WORKER = (
-    "import jobs.__main__, causalmix_core.probes.shard, torch, transformers;"
+    "import jobs.__main__, causalmix_core.probes.shard, torch;"
     "from transformers import LlamaForCausalLM, LlamaConfig"
 )
 
 
-def imports(code: str, at_once: int) -> float:
-    """Seconds of a process that only imports, when so many run at once."""
+def imports(code: str) -> float:
+    """Seconds until a process has imported; its end, which takes a while too, does not count."""
     started = time.perf_counter()
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
-        for _ in range(at_once)
-    ]
-    for process in processes:
-        process.wait()
-    return time.perf_counter() - started
+    command = [sys.executable, "-c", f"{code}; print('done', flush=True)"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        while "done" not in process.stdout.readline():
+            pass
+        return time.perf_counter() - started
 
 
 def until_first_step(workspace: Workspace, swarm: SwarmSpec) -> tuple[float, float, float]:
@@ -123,7 +124,7 @@ def main() -> None:
         workers = LocalEngine.means()[1]
         for seed in range(options.swarms):
             swarm = SwarmSpec(probes=16 * workers, proxy=proxy, seed=seed)
-            spent = imports(SUPERVISOR, 1) + imports(WORKER, workers)
+            spent = imports(SUPERVISOR) + imports(WORKER)
             called, first, gap = until_first_step(workspace, swarm)
             rows.append((called, first, spent, first - spent, gap))
             print(rows[-1], flush=True)

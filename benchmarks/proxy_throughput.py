@@ -1,6 +1,9 @@
-"""How fast proxies train on one CPU core: K at a time as one stacked model against a plain loop.
+"""How fast proxies train on a CPU: K at a time as one stacked model against a plain loop.
 
     python -m benchmarks.proxy_throughput [--presets nano micro ...] [--seconds 5] [--dry]
+
+On the whole machine: as many workers as the engine starts, each with its stack, against a plain loop that
+uses all cores as threads, as torch does unless told otherwise. On one core, for how K matters:
 
 K proxies stacked under vmap against one plain Hugging Face model, both with forward, backward and AdamW on
 random tokens in one process and one thread. The ratio is what counts; absolute numbers depend on the machine
@@ -10,7 +13,10 @@ and on what else it does, so the plain loop is timed before and after.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +25,7 @@ from typing import get_args
 import numpy as np
 import torch
 
+from causalmix_core.corpus.measuring import cores
 from causalmix_core.errors import CausalMixError
 from causalmix_core.proxy import (
     PRESETS,
@@ -74,6 +81,42 @@ def plain(proxy: ProxySpec, seconds: float) -> float:
     return per_second(step, int(x.numel()), seconds)
 
 
+def whole_machine(name: PresetName, seconds: float) -> tuple[float, float, int]:
+    """Tokens per second of a plain loop on all cores, and of the engine's workers together; and how many."""
+    workers = cores()
+
+    def together(role: str, count: int) -> float:
+        threads = {"OMP_NUM_THREADS": "1"} if count > 1 else {}
+        command = [sys.executable, "-m", "benchmarks.proxy_throughput", "--part", role, name, str(seconds)]
+        parts = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads})
+            for _ in range(count)
+        ]
+        return sum(float(part.communicate()[0].split()[-1]) for part in parts)
+
+    before, engine, after = together("plain", 1), together("worker", workers), together("plain", 1)
+    return (before + after) / 2, engine, workers
+
+
+def part(role: str, name: PresetName, seconds: float) -> float:
+    """Tokens per second of one of the processes that `whole_machine` starts."""
+    proxy = PRESETS[name]
+    if role == "plain":
+        return plain(proxy, seconds)
+    torch.set_num_threads(1)
+    return stacked(proxy, stack_size(proxy, "cpu", cores()), seconds)
+
+
+def machine_lines(presets: list[PresetName], seconds: float) -> list[str]:
+    """One line of the table of the whole machine per preset."""
+    lines = []
+    for name in presets:
+        loop, engine, workers = whole_machine(name, seconds)
+        lines.append(f"| {name} | {loop:,.0f} | {engine:,.0f} | **{engine / loop:.2f}** |")
+        print(lines[-1], f"{workers} workers", flush=True)
+    return lines
+
+
 def speed_lines(presets: list[PresetName], seconds: float) -> list[str]:
     """One line of the table per preset."""
     lines = []
@@ -105,14 +148,34 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="per figure")
     parser.add_argument("--dry", action="store_true", help="print the tables, do not write them")
+    parser.add_argument("--part", nargs=3, metavar=("ROLE", "PRESET", "SECONDS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.part:
+        role, name, seconds = options.part
+        print(part(role, name, float(seconds)))
+        return
+    machine = "\n".join(machine_lines(options.presets, options.seconds))
     torch.set_num_threads(1)
     speeds = "\n".join(speed_lines(options.presets, options.seconds))
     sizes = " | ".join(f"K = {k}" for k in SIZES)
     page = f"""# Training speed of proxies
 
-Measured with `python -m benchmarks.proxy_throughput --seconds {options.seconds:g}`
-on one core ({platform.machine()}, torch {torch.__version__}).
+Measured with
+`python -m benchmarks.proxy_throughput --seconds {options.seconds:g} --presets {" ".join(options.presets)}`
+({platform.machine()}, {cores()} cores, torch {torch.__version__}).
+
+## The whole machine
+
+Tokens per second of a plain Hugging Face loop over one model in float32 that uses all cores as threads, and
+of the engine: one worker per core, each with the stack that it would train.
+
+| preset | plain loop | engine | ratio |
+|---|---|---|---|
+{machine}
+
+Proxies that are not stacked on a CPU (micro and up) gain from a process per core instead of threads.
+
+## One core
 
 Tokens per second of a plain Hugging Face loop over one model in float32, and the speed of K proxies
 trained as one stack as a multiple of it. Bold: the K that the engine chooses on a CPU. K = 1 is not stacked.
