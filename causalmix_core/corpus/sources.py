@@ -208,8 +208,9 @@ def save_upload(
             such a file already, no document is in its first lines, or the disk refuses.
     """
     safe = _safe_filename(filename)
-    config = workspace.config()
-    source = _upload_source(workspace, config, domain, text_field)
+    with _locked(workspace):  # another upload may have stored its file and not registered its domain yet
+        config = workspace.config()
+        source = _upload_source(workspace, config, domain, text_field)
     folder = workspace.uploads / domain
     # Beside the folder, so that opening the workspace sweeps what a killed process left.
     scratch = scratch_path(workspace.uploads / safe)

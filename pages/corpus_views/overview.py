@@ -37,13 +37,16 @@ def show(workspace: Workspace, snapshot: Snapshot) -> None:
     )
     st.session_state["chosen_budget"] = budget
     mixtures = _mixtures(workspace, snapshot)
+    names = list(mixtures)
+    before = st.session_state.get("chosen_mixture", names[0])
     chosen = right.selectbox(
         "Mixture",
-        list(mixtures),
+        names,
+        index=names.index(before) if before in names else 0,
         key="overview_mixture",
-        persist_state="session",
         help="The weights that the epochs in the table are computed for.",
     )
+    st.session_state["chosen_mixture"] = chosen
     _domains(snapshot, table, int(budget), mixtures[chosen])
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -28,11 +28,16 @@ def show(snapshot: Snapshot) -> None:
         "Tables: `documents` (every feature and rule), `domains`, `files`, `skipped`, `ngrams` and `texts`. "
         f"Nothing can be changed; an answer has at most {MAX_ROWS:,} rows and {SECONDS} seconds."
     )
-    example = st.selectbox("Start from", list(EXAMPLES), key="sql_example", persist_state="session")
+    # Kept by hand, as the budget of the overview is: fields are drawn with what they held from the start.
+    names = list(EXAMPLES)
+    example = st.selectbox(
+        "Start from", names, index=names.index(st.session_state.get("sql_from", names[0])), key="sql_example"
+    )
     if st.session_state.get("sql_from") != example:
         st.session_state["sql_from"] = example
-        st.session_state["sql"] = EXAMPLES[example]
-    query = st.text_area("SQL", key="sql", height=150, persist_state="session")
+        st.session_state["sql_typed"] = EXAMPLES[example]
+    query = st.text_area("SQL", st.session_state["sql_typed"], height=150, key=f"sql_{names.index(example)}")
+    st.session_state["sql_typed"] = query
     if st.button("Run", type="primary", icon=":material/play_arrow:", key="run_sql"):
         st.session_state["sql_asked"] = query
     if asked := st.session_state.get("sql_asked"):

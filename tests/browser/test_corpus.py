@@ -46,6 +46,8 @@ pytestmark = pytest.mark.browser
 APP = Path(__file__).parents[2] / "app.py"
 DOMAINS = ["cpp", "docstrings", "licences", "minified", "python", "readmes"]
 BUDGET = 20_000_000
+VIEWS = ("Overview", "Explore", "Compare", "Filter", "SQL", "Sources")
+"""The first one is that of an address that names none."""
 ROW = 35
 """Height of a row of a Streamlit data frame, in pixels."""
 EPOCHS = 4
@@ -105,6 +107,9 @@ def turn_to(page: Page, choice: str) -> None:
     """Choose a view, a chart or a side among the segments of the page."""
     page.get_by_role("radio", name=choice, exact=True).click()
     expect(page.get_by_role("radio", name=choice, exact=True)).to_be_checked(timeout=SOON)
+    if choice in VIEWS:  # the server writes the address, so its run for this view has begun
+        named = [] if choice == VIEWS[0] else [choice]
+        page.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("view", []) in (named, [choice]))
     settle(page)
 
 
