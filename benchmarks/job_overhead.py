@@ -33,7 +33,7 @@ from causalmix_core.proxy import PRESETS
 from causalmix_core.workspace import Workspace, WorkspaceConfig, write_atomic
 from jobs import JobFolder, LocalEngine
 from jobs.checkpoint import ShardCheckpoint
-from jobs.work import Worker, _Watch
+from jobs.work import Watch, Worker
 
 RESULTS = Path(__file__).parent / "results"
 TOKENS = 100_000
@@ -87,7 +87,7 @@ def progress_share(workspace: Workspace, swarm: SwarmSpec) -> float:
         : max(1, swarm.probes // engine.check(workspace, swarm).shards)
     ]
     worker = Worker(folder, attempt=0, number=0, supervisor=os.getppid(), device="cpu")
-    watch = _Watch(worker, 0, ShardCheckpoint(folder, 0, range(len(probes)), "cpu"), 0)
+    watch = Watch(worker, 0, ShardCheckpoint(folder, 0, range(len(probes)), "cpu"), 0)
     spent = 0.0
 
     def timed(call: Callable[..., None]) -> Callable[..., None]:

@@ -14,9 +14,8 @@ from causalmix_core.corpus import open_snapshot
 from causalmix_core.probes import LIVE, SwarmSpec
 from causalmix_core.probes.settling import settle_swarm
 from causalmix_core.proxy.memory import (
-    CPU_STACK,
-    CPU_WORK,
     GPU_STACK,
+    best_on_cpu,
     bytes_per_copy,
     bytes_per_proxy,
     shared_bytes,
@@ -139,5 +138,4 @@ def _stack(proxy: ProxySpec, on_gpu: bool) -> int:
         return max(1, min(GPU_STACK, copies))
     if on_gpu:
         return max(1, min(GPU_STACK, GPU_BYTES // bytes_per_proxy(proxy)))
-    work = proxy.hidden_size * proxy.batch_size * proxy.sequence_length
-    return CPU_STACK if work <= CPU_WORK else 1
+    return best_on_cpu(proxy)

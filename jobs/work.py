@@ -123,7 +123,7 @@ def _train_shards(worker: Worker, first: int) -> None:
         def train(
             start: TrainingState | None, shard: int = shard, into: ShardCheckpoint = checkpoint
         ) -> pd.DataFrame:
-            watch = _Watch(worker, shard, into, start.step if start else 0)
+            watch = Watch(worker, shard, into, start.step if start else 0)
             try:
                 return run_shard(
                     pool,
@@ -148,7 +148,7 @@ def _train_shards(worker: Worker, first: int) -> None:
         shard = None if somebody_ahead(folder) else claim_next(folder, worker.attempt)
 
 
-class _Watch:
+class Watch:
     """Tells how a shard gets on, writes its checkpoints, and ends it when it is to stop."""
 
     def __init__(self, worker: Worker, shard: int, checkpoint: ShardCheckpoint, step: int) -> None:

@@ -54,7 +54,7 @@ def stack_size(spec: ProxySpec, device: str, workers: int = 1) -> int:
         fits = int(share / bytes_per_proxy(spec))
         if fits < 1 and share >= alone:
             fits = 1
-        best = GPU_STACK if on_gpu else _best_on_cpu(spec)
+        best = GPU_STACK if on_gpu else best_on_cpu(spec)
     if fits < 1:
         of = f" for each of {workers} processes" if workers > 1 else ""
         raise CausalMixError(
@@ -157,7 +157,8 @@ def in_words(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
-def _best_on_cpu(spec: ProxySpec) -> int:
+def best_on_cpu(spec: ProxySpec) -> int:
+    """The stack that pays on a CPU core, whatever the memory: `CPU_STACK`, or 1."""
     work = spec.hidden_size * spec.batch_size * spec.sequence_length
     return CPU_STACK if work <= CPU_WORK else 1
 

@@ -146,7 +146,7 @@ def take(workspace: Workspace, runs: RunTable, number: int | None = None) -> Non
         draft.lay(load_graph(workspace, DEFAULT_GRAPH, number).graph, [f"Revision {number} is on the desk."])
 
 
-def unsaved(draft: Draft, workspace: Workspace) -> list[str]:
+def unsaved(draft: Draft) -> list[str]:
     """What is not saved yet, in words."""
     if draft.desk.parent is None:
         return ["no revision saved yet"]

@@ -19,7 +19,7 @@ MOST_LINES = 8
 def saving(workspace: Workspace, runs: RunTable, snapshot: Snapshot) -> None:
     """Unsaved changes, and the button that saves them."""
     held = draft.current()
-    changes = draft.unsaved(held, workspace)
+    changes = draft.unsaved(held)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Note", placeholder="what this revision is about", width=320, key=NOTE)
         action(

@@ -193,9 +193,12 @@ def compare(runs: RunTable) -> None:
         "Search with every quick method", icon=":material/compare_arrows:", key="compare_methods",
         help="PC with kernel tests takes minutes and is left out.",
     )  # fmt: skip
+    asked = (tuple(runs.frame["run"]), Knowledge.of(graph))
     if wanted:
-        st.session_state["graph_compared"] = _all_methods(runs, graph)
-    found: Mapping[str, CausalGraph] | None = st.session_state.get("graph_compared")
+        st.session_state["graph_compared"] = (asked, _all_methods(runs, graph))
+    kept: tuple[object, Mapping[str, CausalGraph]] | None = st.session_state.get("graph_compared")
+    # What was found in other runs, or under other rules, is no answer any more.
+    found = kept[1] if kept is not None and kept[0] == asked else None
     if not found:
         st.caption("Methods rest on different assumptions; what all of them find stands on more than one.")
         return

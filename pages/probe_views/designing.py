@@ -62,7 +62,7 @@ def show(workspace: Workspace, snapshot: Snapshot, first: bool) -> None:
             )
             tokens = _tokens(snapshot, swarm.proxy)
             planned = design_panel.plan(swarm, tokens)
-            cost(workspace, swarm)
+            cost(workspace, swarm, engine)
         except ValidationError as error:
             st.error(proxy_panel.first_mistake(error), icon=":material/error:")
             return
@@ -119,21 +119,27 @@ def _tokens(snapshot: Snapshot, proxy: ProxySpec) -> dict[str, int]:
         return proxy_tokens(snapshot, proxy)
 
 
-def cost(workspace: Workspace, swarm: SwarmSpec) -> None:
+def cost(workspace: Workspace, swarm: SwarmSpec, engine: str) -> None:
     """How long the swarm would take here: by the newest swarm of such proxies, else timed on request.
+
+    What this machine holds and how fast it is says nothing about a cluster, which answers at the launch.
 
     Raises:
         CausalMixError: the memory of this machine does not hold one proxy.
     """
     total = swarm.probes * swarm.budget
+    size = f"{proxy_panel.describe(swarm.proxy)}, {total / 1e6:.0f} M tokens in all"
+    if engine != "local":
+        st.caption(f"{size}. How long a cluster takes is known once it trains.")
+        return
+    LocalEngine().check(workspace, swarm)
     timed = st.session_state.setdefault(TIMED, {})
     key = swarm.proxy.model_dump_json(exclude={"tokens"})
     for job in LocalEngine().jobs(workspace)[:1]:
         status = LocalEngine().status(workspace, job)
-        if status.swarm.proxy.model_dump_json(exclude={"tokens"}) == key and status.tokens_per_second:
+        same = status.engine == "local" and status.swarm.proxy.model_dump_json(exclude={"tokens"}) == key
+        if same and status.tokens_per_second:
             timed.setdefault(key, status.tokens_per_second)
-    size = f"{proxy_panel.describe(swarm.proxy)}, {total / 1e6:.0f} M tokens in all"
-    LocalEngine().check(workspace, swarm)
     if key in timed:
         st.caption(f"{size}; about **{duration(total / timed[key] + 15)}** on this machine (estimate).")
     else:

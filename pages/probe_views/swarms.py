@@ -42,7 +42,7 @@ def show(workspace: Workspace, jobs: list[str]) -> None:
                 st.rerun()
         return
     with guard():
-        running = any(LocalEngine().status(workspace, job).state in LIVE for job in jobs)
+        running = any(_status(workspace, job).state in LIVE for job in jobs)
     _watch(workspace, jobs, REFRESH if running else None)
 
 

@@ -14,7 +14,7 @@ from causalmix_core.proxy.training import TrainingState
 from causalmix_core.workspace import Workspace
 from jobs.checkpoint import ShardCheckpoint
 from jobs.disk import DiskFullError
-from jobs.work import TrainingStoppedError, Worker, _Watch
+from jobs.work import TrainingStoppedError, Watch, Worker
 from tests.jobs.watched_job import SWARM, Job, longer
 
 SPEC = SWARM.proxy.model_copy(update={"tokens": 1280})
@@ -108,16 +108,16 @@ class TestWatch:
     """When the training of a shard is saved, and when it ends."""
 
     @pytest.fixture
-    def watch(self, job: Job) -> _Watch:
+    def watch(self, job: Job) -> Watch:
         worker = Worker(job.folder, attempt=0, number=0, supervisor=os.getppid(), device="cpu")
-        return _Watch(worker, 0, ShardCheckpoint(job.folder, 0, (0, 1, 2), "cpu"), step=0)
+        return Watch(worker, 0, ShardCheckpoint(job.folder, 0, (0, 1, 2), "cpu"), step=0)
 
-    def test_a_short_shard_writes_none(self, watch: _Watch, state: TrainingState, job: Job) -> None:
+    def test_a_short_shard_writes_none(self, watch: Watch, state: TrainingState, job: Job) -> None:
         for step in range(1, 10):
             watch.keep(step, lambda: state)
         assert not job.folder.checkpoint_path(0).exists()
 
-    def test_a_long_one_writes_one_now_and_then(self, watch: _Watch, state: TrainingState, job: Job) -> None:
+    def test_a_long_one_writes_one_now_and_then(self, watch: Watch, state: TrainingState, job: Job) -> None:
         watch.due = 0.0  # a minute has gone by
         watch.keep(4, lambda: state)
         assert job.folder.checkpoint_path(0).exists()
@@ -128,7 +128,7 @@ class TestWatch:
 
     @pytest.mark.parametrize(("asked", "kept"), [("pause", True), ("cancel", False)])
     def test_it_ends_when_somebody_asks(
-        self, watch: _Watch, state: TrainingState, job: Job, asked: str, kept: bool
+        self, watch: Watch, state: TrainingState, job: Job, asked: str, kept: bool
     ) -> None:
         (job.folder.path / asked).touch()
         with pytest.raises(TrainingStoppedError):
@@ -137,7 +137,7 @@ class TestWatch:
 
     def test_it_ends_when_the_supervisor_is_gone(self, job: Job, state: TrainingState) -> None:
         worker = Worker(job.folder, attempt=0, number=0, supervisor=-1, device="cpu")
-        watch = _Watch(worker, 0, ShardCheckpoint(job.folder, 0, (0, 1, 2), "cpu"), step=0)
+        watch = Watch(worker, 0, ShardCheckpoint(job.folder, 0, (0, 1, 2), "cpu"), step=0)
         with pytest.raises(TrainingStoppedError):
             watch.keep(4, lambda: state)
         assert job.folder.checkpoint_path(0).exists()

@@ -100,6 +100,24 @@ def test_a_proxy_beyond_the_memory_is_said_before_launch(
     assert not [b for b in view.button if b.label == "Launch the swarm"]
 
 
+def test_what_this_machine_holds_does_not_keep_a_swarm_from_a_cluster(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from causalmix_core.proxy import memory
+
+    monkeypatch.setenv("CAUSALMIX_WORKSPACE", str(workspace.root))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(memory, "_free_memory", lambda: 1 << 20)
+    view = AppTest.from_function(script, default_timeout=60).run()
+    assert "parameters needs about" in view.error[0].value
+    labelled(view.selectbox, "Train on").select("ray")
+    view.run()
+    assert not view.error
+    launch(view)
+    assert "127.0.0.1:1" in view.error[0].value  # the cluster itself is asked, and nobody answers there
+    assert LocalEngine().jobs(workspace) == []
+
+
 def test_a_mistake_is_one_sentence() -> None:
     with pytest.raises(ValidationError) as caught:
         ProxySpec(tokens=3)

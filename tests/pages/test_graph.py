@@ -167,3 +167,5 @@ def test_methods_are_laid_side_by_side(measured: Workspace, monkeypatch: pytest.
     top = table.iloc[0]
     assert (top["From"], top["To"]) in {(f"weight/{d}", f"loss/{d}") for d in ("code", "prose", "sums")}
     assert top["Agree"] == 5
+    edit(at, Forbid(source="weight/prose", target="loss/code", why="never"))
+    assert not [d for d in at.dataframe if "Agree" in d.value], "found without that rule"
