@@ -12,12 +12,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -29,15 +27,16 @@ from causalmix_core.errors import CausalMixError
 from causalmix_core.probes import LIVE, LOSS, STATE, WEIGHT, SwarmSpec, SwarmStatus
 from causalmix_core.proxy import ProxySpec
 from causalmix_core.workspace import Workspace
-from jobs import JobFolder, LocalEngine
+from jobs import LocalEngine
 from jobs import ray_cluster as cluster_module
 from jobs.ray_cluster import Means
 from jobs.ray_engine import RayEngine, plan
 from jobs.record import JobSpec
+from tests.jobs import watched_job
+from tests.jobs.watched_job import until
 
 pytest.importorskip("ray")
 
-T = TypeVar("T")
 DOMAINS = ("code", "prose", "sums")
 TOKENS = 32_000
 """Enough for a shard of tiny proxies to train for a few seconds, so that a test can interrupt it."""
@@ -48,15 +47,6 @@ PROBES = 8
 SWARM = SwarmSpec(probes=PROBES, proxy=PROXY, heldout_windows=8)
 SAME = [*(WEIGHT + d for d in DOMAINS), *(STATE + f for f in STATE_FEATURES)]
 LOSSES = [LOSS + d for d in DOMAINS]
-
-
-def until(what: str, look: Callable[[], T], seconds: float = 120) -> T:
-    """Look until there is something to see; fails when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
-        time.sleep(0.2)
-    return seen
 
 
 @dataclass
@@ -142,12 +132,12 @@ def cluster(local: str) -> Iterator[RunningCluster]:
         assert not left
 
 
-class Job:
-    """A job as a test looks at it."""
+class Job(watched_job.Job):
+    """A job of a cluster as a test looks at it."""
 
     def __init__(self, engine: RayEngine, workspace: Workspace, name: str) -> None:
-        self.engine, self.workspace, self.name = engine, workspace, name
-        self.folder = JobFolder(workspace, name)
+        super().__init__(workspace, name)
+        self.engine = engine
 
     @classmethod
     def planned(cls, engine: RayEngine, workspace: Workspace, swarm: SwarmSpec, shards: int) -> Job:
@@ -167,28 +157,12 @@ class Job:
         )
         return job
 
-    def status(self) -> SwarmStatus:
-        return self.engine.status(self.workspace, self.name)
-
-    def resume(self) -> None:
-        self.engine.resume(self.workspace, self.name)
-
     def resume_by_anybody(self) -> None:
         """The job's folder says how; the engine that is asked does not matter."""
         LocalEngine().resume(self.workspace, self.name)
 
     def ends(self, state: str, seconds: float = 120) -> SwarmStatus:
-        """Wait for the end of the job and check which end it is."""
-        until(f"{self.name} ends", lambda: self.status().state not in LIVE, seconds)
-        status = self.status()
-        assert status.state == state, f"{status.message}\n{self.folder.log_path.read_text()}"
-        return status
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        """Events of one kind since the job was last started."""
-        events = list(self.folder.events())
-        start = max(i for i, e in enumerate(events) if e["kind"] == "submitted")
-        return [e for e in events[start:] if e["kind"] == kind]
+        return super().ends(state, seconds)
 
     def training(self) -> set[int]:
         """The shards that are in the middle of their training."""

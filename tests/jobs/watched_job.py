@@ -14,6 +14,7 @@ from causalmix_core.probes import LIVE, SwarmSpec, SwarmStatus
 from causalmix_core.proxy import ProxySpec
 from causalmix_core.workspace import Workspace
 from jobs import JobFolder, LocalEngine
+from jobs.folder_engine import FolderEngine
 from jobs.record import JobSpec
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def longer(tokens: int, **fields: object) -> SwarmSpec:
     return SWARM.model_copy(update={"proxy": SWARM.proxy.model_copy(update={"tokens": tokens}), **fields})
 
 
-def until(what: str, look: Callable[[], T], seconds: float = 90) -> T:
+def until(what: str, look: Callable[[], T], seconds: float = 120) -> T:
     """Look until there is something to see; fails when it takes too long."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -44,6 +45,8 @@ def until(what: str, look: Callable[[], T], seconds: float = 90) -> T:
 
 class Job:
     """A job as a test looks at it."""
+
+    engine: FolderEngine = ENGINE
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace, self.name, self.folder = workspace, name, JobFolder(workspace, name)
@@ -68,10 +71,10 @@ class Job:
         return job
 
     def status(self) -> SwarmStatus:
-        return ENGINE.status(self.workspace, self.name)
+        return self.engine.status(self.workspace, self.name)
 
     def resume(self) -> None:
-        ENGINE.resume(self.workspace, self.name)
+        self.engine.resume(self.workspace, self.name)
 
     def ends(self, state: str, seconds: float = 90) -> SwarmStatus:
         """Wait for the end of the job and check which end it is."""
