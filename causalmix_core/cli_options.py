@@ -13,6 +13,13 @@ WorkspaceOption = Annotated[
     Path,
     typer.Option("--workspace", "-w", envvar="CAUSALMIX_WORKSPACE", help="The workspace folder."),
 ]
+PoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        help="Whose runs: an import, a snapshot's id, or current. Default: current, else the newest import.",
+    ),
+]
 HERE = Path()
 
 

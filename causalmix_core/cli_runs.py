@@ -13,7 +13,7 @@ from causalmix_core.corpus import list_snapshots, open_snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.every_run import PROXY_NAME, all_runs, write_runs
 from causalmix_core.probes.exclusions import exclude_runs, include_runs
-from causalmix_core.probes.runs import LOSS
+from causalmix_core.probes.outcomes import LOSS
 from causalmix_core.workspace import Workspace
 
 runs_app = typer.Typer(no_args_is_help=True, help="Every probe that was trained: list, export, exclude.")

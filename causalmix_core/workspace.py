@@ -140,7 +140,7 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         raise CausalMixError(f"Cannot write {path}: {error.strerror}. Nothing was changed.") from error
 
 
-def create_exclusive(path: Path, data: str) -> bool:
+def create_exclusive(path: Path, data: str | bytes) -> bool:
     """Write `data` to `path` unless it exists; False if it does, and then nothing is touched.
 
     The check and the write are one step (a hard link), so of two writers exactly one wins.

@@ -23,7 +23,7 @@ _HEADER = """\
 
 def export_yaml(
     mixture: SavedMixture,
-    pool_tokens: Mapping[str, int],
+    pool_tokens: Mapping[str, int] | None,
     sources: Mapping[str, str],
     token_budget: int,
 ) -> str:
@@ -31,7 +31,8 @@ def export_yaml(
 
     Args:
         mixture: what to export.
-        pool_tokens: tokens per domain of the snapshot that the mixture belongs to.
+        pool_tokens: tokens per domain of the snapshot that the mixture belongs to; None where the runs
+            were imported and the workspace does not hold the pool: then neither they nor epochs are said.
         sources: where each domain's documents lie.
         token_budget: tokens of the training run; shared out in whole tokens.
 
@@ -41,8 +42,20 @@ def export_yaml(
     """
     if token_budget <= 0:
         raise CausalMixError(f"The token budget is {token_budget}; give a positive number of tokens.")
-    weights = in_units(check_mixture(mixture.weights, sorted(pool_tokens)), WEIGHT_UNITS)
+    domains = sorted(mixture.weights if pool_tokens is None else pool_tokens)
+    weights = in_units(check_mixture(mixture.weights, domains), WEIGHT_UNITS)
     train = in_units(weights, token_budget)
+
+    def of_pool(domain: str) -> dict[str, object]:
+        if pool_tokens is None:
+            return {}
+        tokens = pool_tokens[domain]
+        return {
+            "pool_tokens": tokens,
+            "epochs": round(train[domain] / tokens, 4),
+            "source": sources.get(domain, ""),
+        }
+
     content = {
         "format": "causalmix/mixture",
         "version": 1,
@@ -53,9 +66,7 @@ def export_yaml(
                 "name": d,
                 "weight": weights[d] / WEIGHT_UNITS,
                 "train_tokens": train[d],
-                "pool_tokens": pool_tokens[d],
-                "epochs": round(train[d] / pool_tokens[d], 4),
-                "source": sources.get(d, ""),
+                **of_pool(d),
             }
             for d in sorted(weights)
         ],

@@ -10,6 +10,7 @@ from causalmix_core.corpus import open_snapshot
 from causalmix_core.mixture.export import export_yaml
 from causalmix_core.mixture.simplex import check_mixture
 from causalmix_core.mixture.store import PredictedChange, SavedMixture, load_mixture
+from causalmix_core.probes.runs import IMPORT
 from causalmix_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def mixture_record(
         name=name,
         saved_at=datetime.now(UTC),
         by=by,
-        snapshot=question.snapshot.id,
+        snapshot=question.pool,
         weights=mixture,
         reference=question.reference,
         policy=policy,
@@ -59,13 +60,17 @@ def mixture_record(
 def export_saved(workspace: Workspace, name: str, token_budget: int | None = None) -> str:
     """The YAML of a saved mixture, with token counts of the snapshot that it was made for.
 
+    A mixture made from imported runs has no text in the workspace: the file then says of each domain only
+    its weight and its training tokens.
+
     Raises:
         CausalMixError: no such mixture or snapshot, or a budget that is not positive.
     """
     mixture = load_mixture(workspace, name)
     config = workspace.config()
-    snapshot = open_snapshot(workspace, mixture.snapshot)
+    imported = mixture.snapshot.startswith(IMPORT)
+    pool_tokens = None if imported else open_snapshot(workspace, mixture.snapshot).tokens()
     sources = {d: str(workspace.resolve(s.path)) for d, s in config.domains.items()}
     return export_yaml(
-        mixture, snapshot.tokens(), sources, config.token_budget if token_budget is None else token_budget
+        mixture, pool_tokens, sources, config.token_budget if token_budget is None else token_budget
     )

@@ -13,8 +13,7 @@ from causalmix_core.corpus import Snapshot
 from causalmix_core.probes import LOSS, STATE, WEIGHT, Use, all_runs, exclude_runs, include_runs
 from causalmix_core.probes.every_run import OBJECTIVE, PROXY_NAME, runs_csv, runs_parquet
 from causalmix_core.probes.exclusions import LONGEST_REASON
-from causalmix_core.probes.outcomes import BENCHMARK, BENCHMARK_LOSS
-from causalmix_core.probes.runs import BITS
+from causalmix_core.probes.outcomes import BENCHMARK, BENCHMARK_LOSS, BITS
 from causalmix_core.workspace import Workspace
 from pages.probe_views import run_pictures
 from pages.widgets.actions import action, outcome

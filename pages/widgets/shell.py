@@ -15,7 +15,9 @@ import streamlit as st
 
 from causalmix_core.corpus import Snapshot, open_snapshot
 from causalmix_core.effects import EffectModel, EstimatorName, fit_effects
+from causalmix_core.effects.estimators import ESTIMATORS
 from causalmix_core.errors import CausalMixError
+from causalmix_core.graph import CausalGraph
 from causalmix_core.probes import LIVE, RunTable, SwarmState, exclusions_stamp, read_runs
 from causalmix_core.question import DEFAULT_GRAPH, Question, gather
 from causalmix_core.workspace import Workspace
@@ -41,10 +43,8 @@ TASK_WORDS: dict[TaskKind, str] = {
     "stability": "resampling a discovery",
     "test-graph": "testing the graph",
 }
-ESTIMATORS: dict[EstimatorName, str] = {
-    "linear_dml": "Linear DML",
-    "causal_forest_dml": "Causal forest DML (as in the paper)",
-}
+ESTIMATOR = "estimator"
+_OWN_ESTIMATOR = "own_estimator"
 
 
 @contextmanager
@@ -197,40 +197,81 @@ def question_of(workspace: Workspace) -> Question:
         empty(str(error), "probes", "Go to the probes")
 
 
-def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -> EffectModel:
-    """The effects that a question's runs and graph give, fitted once for all pages and users."""
-    key = (
+def fit_key(
+    workspace: Workspace, question: Question, estimator: EstimatorName, graph: CausalGraph | None = None
+) -> tuple[object, ...]:
+    """Everything that fitted effects depend on, to keep them by.
+
+    Args:
+        workspace: where the runs lie.
+        question: runs, graph and objective.
+        estimator: which is fitted.
+        graph: in place of the question's.
+    """
+    drawn = question.graph if graph is None else graph
+    return (
         str(workspace.root),
-        question.snapshot.id,
+        tuple(sorted(question.runs.frame["snapshot"].dropna().astype(str).unique())),
+        len(question.runs),
         runs_key(workspace),
-        tuple(question.graph.directed()),
-        tuple(question.graph.undirected()),
+        tuple(n.id for n in drawn.nodes),
+        tuple(sorted(e.arrow for e in drawn.edges)),
         tuple(question.objective.items()),
         estimator,
     )
-    with st.spinner("Estimating effects from the probes ..."):
-        return _fit(key, question, estimator)
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
-    warm_imports().join()
-    return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
+def fitted(
+    workspace: Workspace, question: Question, estimator: EstimatorName, graph: CausalGraph | None = None
+) -> EffectModel:
+    """The effects that a question's runs and graph give, fitted once for all pages and users.
+
+    Args:
+        workspace: where the runs lie.
+        question: runs, graph and objective.
+        estimator: which to fit.
+        graph: in place of the question's, to compare the two.
+
+    Raises:
+        CausalMixError: as `fit_effects`.
+    """
+    key = fit_key(workspace, question, estimator, graph)
+    label = ESTIMATORS[estimator].label
+    with st.spinner(f"Fitting effects to {len(question.runs)} probes ({label}) ..."):
+        return _fit(key, question, estimator, graph)
 
 
-def choose_estimator() -> EstimatorName:
-    """The estimator, the same on every page of this session."""
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _fit(
+    key: tuple[object, ...], _question: Question, estimator: EstimatorName, _graph: CausalGraph | None
+) -> EffectModel:
+    warm_imports().join()  # two threads that import the same library at once may deadlock
+    graph = _question.graph if _graph is None else _graph
+    return fit_effects(_question.runs, graph, estimator=estimator, objective=_question.objective)
+
+
+def choose_estimator(default: EstimatorName = "gaussian_process") -> EstimatorName:
+    """The estimator, the same on every page of this session.
+
+    Args:
+        default: what is used until the curator has chosen another.
+    """
+    if not st.session_state.get(_OWN_ESTIMATOR):
+        st.session_state[ESTIMATOR] = default
     return st.selectbox(
         "Estimator",
         list(ESTIMATORS),
-        format_func=ESTIMATORS.__getitem__,
-        key="estimator",
+        format_func=lambda name: ESTIMATORS[name].label,
+        key=ESTIMATOR,
         width=300,
         persist_state="session",
-        help="Both compare probes after taking out what the pool's state explains (double machine "
-        "learning). Linear DML needs fewer probes; the causal forest, used in the paper, lets effects "
-        "depend on the state in any shape.",
+        on_change=_keep_estimator,
+        help="\n\n".join(f"**{info.label}.** {info.summary}" for info in ESTIMATORS.values()),
     )
+
+
+def _keep_estimator() -> None:
+    st.session_state[_OWN_ESTIMATOR] = True
 
 
 def duration(seconds: float) -> str:
