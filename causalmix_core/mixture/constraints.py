@@ -1,0 +1,327 @@
+"""What a mixture must keep to: bounds, locks, groups, repetition, small changes, number of domains, reach.
+
+`Constraints` is what a curator says, by name, and what is saved with a mixture. `resolve` turns it into `Limits`,
+arrays over the domains in which every end knows its reason, so that a slider can say what binds it. Constraints
+that no mixture meets are refused with the smallest set of them that clashes (clash.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from causalmix_core.errors import CausalMixError
+from causalmix_core.mixture.simplex import check_mixture
+
+ROUNDING = 1e-9
+"""Differences of weights below this are rounding."""
+
+
+class Group(BaseModel):
+    """Domains whose weights together have bounds, such as all code.
+
+    Attributes:
+        name: for people.
+        domains: which domains.
+        lowest: the least that their weights may sum to.
+        highest: the most.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    domains: tuple[str, ...] = Field(min_length=1)
+    lowest: float = Field(default=0.0, ge=0, le=1)
+    highest: float = Field(default=1.0, ge=0, le=1)
+
+
+class Constraints(BaseModel):
+    """What a curator asks of every suggestion; everything is by domain name.
+
+    Attributes:
+        bounds: lowest and highest weight of a domain.
+        locked: the weight that a domain has to have.
+        groups: bounds of sums.
+        token_budget: tokens of the training run; None: repetition is not limited.
+        max_epochs: how often a domain may be read: one number for all, or by domain; domains that are not
+            named are not limited. Takes effect with a token budget and known tokens of the pool.
+        smallest_change: a domain stays at the reference or moves by at least this weight.
+        most_domains: at most so many weights are above zero.
+        radius: at most this much weight moves away from the reference (total variation); None: any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bounds: dict[str, tuple[float, float]] = {}
+    locked: dict[str, float] = {}
+    groups: tuple[Group, ...] = ()
+    token_budget: int | None = Field(default=None, gt=0)
+    max_epochs: dict[str, float] | float | None = None
+    smallest_change: float = Field(default=0.0, ge=0, le=1)
+    most_domains: int | None = Field(default=None, ge=1)
+    radius: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _shares(self) -> Constraints:
+        for domain, (low, high) in self.bounds.items():
+            if not 0 <= low <= high <= 1:
+                raise ValueError(
+                    f"the bounds of {domain} are {low:g} to {high:g}; they need 0 <= lowest <= highest <= 1"
+                )
+        for domain, weight in self.locked.items():
+            if not 0 <= weight <= 1:
+                raise ValueError(f"{domain} is locked at {weight:g}, which is no weight between 0 and 1")
+        for group in self.groups:
+            if group.lowest > group.highest:
+                raise ValueError(f"the lowest sum of {group.name} is above its highest")
+        epochs = self.max_epochs
+        values = epochs.values() if isinstance(epochs, dict) else [] if epochs is None else [epochs]
+        if any(not math.isfinite(v) or v <= 0 for v in values):
+            raise ValueError("a domain can be read more than 0 times only; give a positive number of epochs")
+        return self
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One linear constraint: lowest <= sum of some weights <= highest, and how to say it.
+
+    Attributes:
+        domains: indices of the weights that are summed.
+        lowest: of the sum.
+        highest: of the sum.
+        words: the constraint as a curator would say it.
+    """
+
+    domains: tuple[int, ...]
+    lowest: float
+    highest: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Constraints over the domains of a question, known to admit a mixture.
+
+    Attributes:
+        domains: names, in the order of every array here.
+        reference: weights that changes are counted from, shape (K,).
+        limits: linear constraints on one weight or on a sum of them.
+        smallest_change: see `Constraints`.
+        most_domains: see `Constraints`.
+        radius: see `Constraints`.
+    """
+
+    domains: tuple[str, ...]
+    reference: np.ndarray
+    limits: tuple[Limit, ...] = ()
+    smallest_change: float = 0.0
+    most_domains: int | None = None
+    radius: float | None = None
+
+    @property
+    def convex(self) -> bool:
+        """Whether a mixture between two allowed ones is always allowed."""
+        return self.smallest_change <= ROUNDING and (
+            self.most_domains is None or self.most_domains >= len(self.domains)
+        )
+
+    @property
+    def lower(self) -> np.ndarray:
+        """Lowest weight of each domain by the constraints on it alone, shape (K,)."""
+        low = np.zeros(len(self.domains))
+        for limit in self.limits:
+            if len(limit.domains) == 1:
+                low[limit.domains[0]] = max(low[limit.domains[0]], limit.lowest)
+        return low
+
+    @property
+    def upper(self) -> np.ndarray:
+        """Highest weight of each domain by the constraints on it alone, shape (K,)."""
+        high = np.ones(len(self.domains))
+        for limit in self.limits:
+            if len(limit.domains) == 1:
+                high[limit.domains[0]] = min(high[limit.domains[0]], limit.highest)
+        return high
+
+    def narrowed(self, low: np.ndarray, high: np.ndarray) -> Limits:
+        """With lowest and highest weights on top, shape (K,) each; nobody has checked that a mixture is left."""
+        box = tuple(
+            Limit((i,), float(a), float(b), f"{name} between {percent(a)} and {percent(b)}")
+            for i, (name, a, b) in enumerate(zip(self.domains, low, high, strict=True))
+        )
+        return replace(self, limits=(*self.limits, *box))
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A constraint that a mixture breaks.
+
+    Attributes:
+        words: the constraint, and what the mixture does instead.
+        by: by how much weight, or by how many domains.
+    """
+
+    words: str
+    by: float
+
+
+def resolve(
+    constraints: Constraints,
+    domains: Sequence[str],
+    tokens: Mapping[str, int] | None,
+    reference: Mapping[str, float],
+) -> Limits:
+    """Constraints as arrays over the domains.
+
+    Args:
+        constraints: what the curator says.
+        domains: domains of the question.
+        tokens: tokens of the pool by domain; None where the pool is not at hand, then repetition is unknown.
+        reference: where changes are counted from.
+
+    Raises:
+        CausalMixError: a constraint names an unknown domain, or no mixture meets all of them; the message
+            names the smallest set that clashes and what to loosen.
+    """
+    from causalmix_core.mixture.clash import check_clash
+
+    names = sorted(domains)
+    start = np.array(list(check_mixture(reference, names).values()))
+    _check_names(constraints, names)
+    limits = Limits(
+        domains=tuple(names),
+        reference=start,
+        limits=(
+            *_own_limits(constraints, names),
+            *_repetition(constraints, names, tokens),
+            *(_group_limit(group, names) for group in constraints.groups),
+        ),
+        smallest_change=constraints.smallest_change,
+        most_domains=constraints.most_domains,
+        radius=constraints.radius,
+    )
+    check_clash(limits)
+    return limits
+
+
+def broken(limits: Limits, mixture: Mapping[str, float]) -> list[Violation]:
+    """Which constraints a mixture breaks, the worst first; empty when it keeps all.
+
+    Raises:
+        CausalMixError: the mixture is not one over these domains.
+    """
+    w = np.array(list(check_mixture(mixture, limits.domains).values()))
+    found = []
+    for limit in limits.limits:
+        total = float(w[list(limit.domains)].sum())
+        by = max(limit.lowest - total, total - limit.highest)
+        if by > ROUNDING:
+            found.append(Violation(f"{limit.words}; the mixture has {percent(total)}", by))
+    moved = np.abs(w - limits.reference)
+    if limits.radius is not None and moved.sum() / 2 > limits.radius + ROUNDING:
+        found.append(
+            Violation(
+                f"{reach_words(limits.radius)}; the mixture moves {percent(moved.sum() / 2)}",
+                float(moved.sum() / 2 - limits.radius),
+            )
+        )
+    small = (moved > ROUNDING) & (moved < limits.smallest_change - ROUNDING)
+    for i in np.flatnonzero(small):
+        found.append(
+            Violation(
+                f"{change_words(limits.smallest_change)}; {limits.domains[i]} moves {percent(moved[i])}",
+                float(limits.smallest_change - moved[i]),
+            )
+        )
+    used = int((w > ROUNDING).sum())
+    if limits.most_domains is not None and used > limits.most_domains:
+        found.append(
+            Violation(f"{count_words(limits.most_domains)}; the mixture has {used}", used - limits.most_domains)
+        )
+    return sorted(found, key=lambda v: -v.by)
+
+
+def percent(weight: float) -> str:
+    """A weight as a curator reads it: `30%`, `2.5%`."""
+    return f"{100 * weight:.4g}%"
+
+
+def change_words(least: float) -> str:
+    """How the smallest change is said."""
+    return f"a domain stays or moves at least {percent(least)}"
+
+
+def count_words(most: int) -> str:
+    """How the largest number of domains is said."""
+    return f"at most {most} domains above zero" if most > 1 else "at most one domain above zero"
+
+
+def reach_words(radius: float) -> str:
+    return f"at most {percent(radius)} of the weight moves away from the reference"
+
+
+
+def _check_names(constraints: Constraints, domains: list[str]) -> None:
+    epochs = constraints.max_epochs
+    named = {
+        "bounds": set(constraints.bounds),
+        "locks": set(constraints.locked),
+        "limits of repetition": set(epochs) if isinstance(epochs, dict) else set(),
+        **{f"group {g.name}": set(g.domains) for g in constraints.groups},
+    }
+    for what, names in named.items():
+        if unknown := sorted(names - set(domains)):
+            raise CausalMixError(
+                f"The {what} name {', '.join(unknown)}, which is no domain of these runs: "
+                f"{', '.join(domains)}. Remove it from the constraints, or map it to one of these."
+            )
+
+
+def _own_limits(constraints: Constraints, domains: list[str]) -> list[Limit]:
+    found = []
+    for domain, (low, high) in sorted(constraints.bounds.items()):
+        at = (domains.index(domain),)
+        if low > 0:
+            found.append(Limit(at, low, 1.0, f"{domain} at least {percent(low)}"))
+        if high < 1:
+            found.append(Limit(at, 0.0, high, f"{domain} at most {percent(high)}"))
+    for domain, weight in sorted(constraints.locked.items()):
+        found.append(Limit((domains.index(domain),), weight, weight, f"{domain} locked at {percent(weight)}"))
+    return found
+
+
+def _repetition(
+    constraints: Constraints, domains: list[str], tokens: Mapping[str, int] | None
+) -> list[Limit]:
+    """w_k * budget <= epochs_k * tokens_k, for the domains whose repetition is limited."""
+    epochs, budget = constraints.max_epochs, constraints.token_budget
+    if epochs is None or budget is None or tokens is None:
+        return []
+    most = epochs if isinstance(epochs, dict) else dict.fromkeys(domains, epochs)
+    found = []
+    for domain, times in sorted(most.items()):
+        highest = times * tokens[domain] / budget
+        if highest < 1:
+            words = (
+                f"{domain} read at most {times:g} times: {times * tokens[domain]:,.0f} of {budget:,} tokens, "
+                f"{percent(highest)}"
+            )
+            found.append(Limit((domains.index(domain),), 0.0, highest, words))
+    return found
+
+
+def _group_limit(group: Group, domains: list[str]) -> Limit:
+    ends = []
+    if group.lowest > 0:
+        ends.append(f"at least {percent(group.lowest)}")
+    if group.highest < 1 or not ends:
+        ends.append(f"at most {percent(group.highest)}")
+    members = " + ".join(sorted(group.domains))
+    words = f"{group.name} ({members}) {' and '.join(ends)}"
+    return Limit(
+        tuple(sorted(domains.index(d) for d in set(group.domains))), group.lowest, group.highest, words
+    )

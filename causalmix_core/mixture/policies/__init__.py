@@ -1,0 +1,27 @@
+"""Policies: from effects to a proposed mixture, or to the advice to stay; and what one would do without effects.
+
+`POLICIES` is the only list of them. `suggest` asks one, `policy_table` all of them, each with what it is predicted
+to change.
+"""
+
+from causalmix_core.mixture.policies.problem import Problem
+from causalmix_core.mixture.policies.suggestion import (
+    POLICIES,
+    POLICY_NAMES,
+    PolicyInfo,
+    PolicyName,
+    Suggestion,
+    policy_table,
+    suggest,
+)
+
+__all__ = [
+    "POLICIES",
+    "POLICY_NAMES",
+    "PolicyInfo",
+    "PolicyName",
+    "Problem",
+    "Suggestion",
+    "policy_table",
+    "suggest",
+]
