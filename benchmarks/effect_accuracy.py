@@ -1,6 +1,6 @@
 """Are effects and suggestions right where the pool decided the mixtures? Every estimator side by side.
 
-    python -m benchmarks.effect_accuracy [--seeds 20] [--pools 20] [--quick]
+    python -m benchmarks.effect_accuracy [--seeds 20] [--pools 10] [--quick]
 
 Simulated worlds with known truth: confounded worlds whose best mixture depends on the pool (5, 10 and 17
 domains), and worlds on the surface that RegMix measured, with the pool shifted. Each estimator is fitted as
@@ -16,7 +16,7 @@ not seen it then gives effects, at the mean mixture of the runs, and a suggestio
 - RegMix's way: LightGBM on weights alone; of 100,000 Dirichlet mixtures, the mean of the 128 with the lowest
   prediction, with no bound on what moves.
 
-The policy is that of the product on fewer candidates: 5,000 within reach, the mean of the best 25, the same
+The policy is that of the product on fewer candidates: 3,000 within reach, the mean of the best 15, the same
 for every estimator.
 """
 
@@ -40,7 +40,7 @@ from causalmix_core.workspace import write_atomic
 RESULTS = Path(__file__).parent / "results"
 RADIUS = 0.5
 """The most weight that a suggestion may move, for all estimators; best mixtures lie .2 to .5 away."""
-CANDIDATES, BEST = 5_000, 25
+CANDIDATES, BEST = 3_000, 15
 """Of the search, fewer than the product's 100,000 and 100: the same for all, and a benchmark of minutes."""
 REGMIX_CANDIDATES = 100_000
 REGMIX_BEST = 128
@@ -324,8 +324,8 @@ def markdown(tables: dict[str, pd.DataFrame], command: str, seeds: int, pools: i
     text = (__doc__ or "").split("\n\n", 2)[2]
     return f"""# Are effects and suggestions right where the pool decided the mixtures?
 
-Measured with `{command}` on {platform.machine()}, causalmix {__version__}: {seeds} worlds of each kind, {pools} pools
-in each. Lower is better everywhere but in the correlation and in how many stay.
+Measured with `{command}` on {platform.machine()}, causalmix {__version__}: {seeds} worlds of each kind,
+{pools} pools in each. Lower is better everywhere but in the correlation and in how many stay.
 
 {text}
 {chr(10).join(parts)}"""
@@ -362,7 +362,7 @@ def main() -> None:
     """Run from the command line; writes `results/effect_accuracy.md`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--pools", type=int, default=20)
+    parser.add_argument("--pools", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=list(settings()), help="kinds of worlds")
     parser.add_argument("--estimators", nargs="*", default=list(ESTIMATORS))
     parser.add_argument("--quick", action="store_true", help="2 worlds, 5 pools, nothing written")

@@ -18,11 +18,29 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from causalmix_core import __version__, cli_corpus, cli_graph, cli_jobs, cli_runs
-from causalmix_core.cli_options import HERE, WorkspaceOption, show_progress, user
+from causalmix_core import (
+    __version__,
+    cli_corpus,
+    cli_effects,
+    cli_explain,
+    cli_graph,
+    cli_jobs,
+    cli_leaderboard,
+    cli_refute,
+    cli_runs,
+)
+from causalmix_core.cli_options import (
+    HERE,
+    EstimatorOption,
+    GraphOption,
+    PoolOption,
+    WorkspaceOption,
+    show_progress,
+    user,
+)
 from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
 from causalmix_core.corpus import ingest as ingest_pool
-from causalmix_core.effects import EstimatorName, fit_effects
+from causalmix_core.effects import fit_effects
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture import (
     Policy,
@@ -70,13 +88,6 @@ app = typer.Typer(
     "`causalmix ui` opens the same workspace in a browser.",
 )
 
-GraphOption = Annotated[
-    str,
-    typer.Option("--graph", help="Name of the causal graph. Without a saved one, all weights may matter."),
-]
-EstimatorOption = Annotated[
-    EstimatorName, typer.Option("--estimator", help="How effects are estimated (see docs/METHOD.md).")
-]
 DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.0}
 """The demo's curator wants a model that is good at Python and at prose about it."""
 
@@ -84,7 +95,11 @@ DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.
 cli_corpus.register(app)
 cli_graph.register(app)
 cli_jobs.register(app)
+cli_leaderboard.register(app)
+cli_refute.register(app)
 cli_runs.register(app)
+cli_effects.register(app)
+cli_explain.register(app)
 
 
 def main() -> None:
@@ -228,41 +243,11 @@ def probe(
 
 
 @app.command()
-def estimate(
-    workspace: WorkspaceOption = HERE,
-    graph: GraphOption = "main",
-    estimator: EstimatorOption = "linear_dml",
-    output: Annotated[Path | None, typer.Option(help="Also write the effects to this .csv.")] = None,
-) -> None:
-    """Estimate what one more percentage point of each domain does to each outcome."""
-    question = gather(Workspace.open(workspace), graph)
-    model = fit_effects(
-        question.runs,
-        question.graph,
-        estimator=estimator,
-        objective=question.objective,
-        progress=show_progress,
-    )
-    effects = model.effects(question.state, question.reference)
-    if output is not None:
-        write_atomic(output, effects.to_csv(index=False))
-    typer.echo("Effect of +1 percentage point of a domain, taken from the others in proportion")
-    typer.echo("(change of the held-out loss in nats per token; 95% interval; * = differs from zero)")
-    for outcome, rows in effects.groupby("outcome", sort=False):
-        typer.echo(f"\n{outcome}")
-        for row in rows.itertuples():
-            mark = "*" if row.distinguishable else " "
-            span = f"[{row.lower:+.5f}, {row.upper:+.5f}]"
-            typer.echo(f"  {row.domain:<20} {row.effect:+.5f} {span} {mark}")
-    for note in model.notes:
-        typer.echo(f"Note: {note}")
-
-
-@app.command()
 def suggest(
     workspace: WorkspaceOption = HERE,
-    graph: GraphOption = "main",
-    estimator: EstimatorOption = "linear_dml",
+    graph: GraphOption = None,
+    estimator: EstimatorOption = "gaussian_process",
+    pool: PoolOption = None,
     policy: Annotated[Policy, typer.Option(help="How the mixture is found (see docs/METHOD.md).")] = "search",
     radius: Annotated[
         float, typer.Option(help="Trust region: how much weight may move, 0 to 1 (total variation).")
@@ -273,7 +258,7 @@ def suggest(
     """Suggest a mixture from the effects and save it."""
     _named(name)
     opened = Workspace.open(workspace)
-    question = gather(opened, graph)
+    question = gather(opened, graph, pool=pool)
     fitted = fit_effects(
         question.runs,
         question.graph,
@@ -295,7 +280,7 @@ def suggest(
         typer.echo(
             f"  {outcome:<20} {change.change:+.4f} [{change.lower:+.4f}, {change.upper:+.4f}] predicted"
         )
-    for note in (*fitted.notes, *found.notes):
+    for note in (*question.runs.notes, *fitted.notes, *found.notes):
         typer.echo(f"Note: {note}")
     typer.echo(f"Saved mixture {name}, revision {saved.revision}. Next: causalmix export {name}")
 

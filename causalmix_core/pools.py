@@ -86,8 +86,8 @@ def resolve_pool(workspace: Workspace, named: str | None = None) -> str:
         usual = [p.id for p in pools if p.current or p.imported]
         if not usual and current is None:
             raise CausalMixError(
-                "There are no runs to learn from yet. Read the sources with `causalmix ingest` and train a swarm "
-                "with `causalmix probe`, or bring runs from elsewhere with `causalmix runs import`."
+                "There are no runs to learn from yet. Read the sources with `causalmix ingest` and train a "
+                "swarm with `causalmix probe`, or bring runs from elsewhere with `causalmix runs import`."
             )
         return usual[0] if usual else str(current)
     if named == CURRENT:

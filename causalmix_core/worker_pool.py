@@ -1,4 +1,4 @@
-"""Does many independent pieces of work in processes of their own, with the same answers whatever their number.
+"""Does many independent pieces of work in processes of their own; their number changes no answer.
 
 Workers are plain processes that read their work from their standard input and end when it is closed, so none
 outlives the process that started it, however that ends. Each runs one thread. What the work prints goes to
@@ -152,8 +152,8 @@ class _Worker:
             answer = pickle.load(stdout)
         except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise CausalMixError(
-                "A process that does a part of the work has ended; the system does that when memory runs out. "
-                "Nothing was saved. Close other programs and try again."
+                "A process that does a part of the work has ended; the system does that when memory runs "
+                "out. Nothing was saved. Close other programs and try again."
             ) from error
         if isinstance(answer, BaseException):
             raise answer

@@ -9,6 +9,7 @@
     filters/<name>.json   saved rules of what is kept
     models/<name>/        reference proxies that measure documents
     measurements/<id>/    what models measured on the documents of a snapshot
+    effects/<key>/        what was found out about estimates of one question: comparison, refutation
     sources/<domain>/     files that were uploaded from the page
 
 Everything is written beside its place under a name that starts with `.tmp-<pid>-` and moved in by one
@@ -34,6 +35,7 @@ from causalmix_core.errors import CausalMixError
 CONFIG_NAME = "workspace.yaml"
 FOLDERS = (
     "snapshots", "runs", "jobs", "graphs", "mixtures", "filters", "models", "measurements", "sources",
+    "effects",
 )  # fmt: skip
 _TMP = re.compile(r"\.tmp-(\d+)-")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -236,6 +238,11 @@ class Workspace:
     def measurements(self) -> Path:
         """Folder of model-based features, one folder per measurement."""
         return self.root / "measurements"
+
+    @property
+    def effects(self) -> Path:
+        """Folder of what was found out about estimates, one folder per question."""
+        return self.root / "effects"
 
     @property
     def uploads(self) -> Path:

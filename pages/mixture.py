@@ -26,6 +26,7 @@ from causalmix_core.question import Question
 from causalmix_core.workspace import Workspace
 from pages.widgets import charts
 from pages.widgets.actions import action, outcome
+from pages.widgets.interval_charts import intervals
 from pages.widgets.mixture_sliders import (
     SliderRow,
     Tone,
@@ -123,7 +124,7 @@ def sliders(model: EffectModel, question: Question, budget: int) -> Mixture:
     effects = model.effects(question.state, held.weights)
     mine = effects[effects["outcome"] == OBJECTIVE].set_index("domain")
     units, reference = to_units(held.weights), to_units(question.reference)
-    pool = question.snapshot.tokens()
+    pool = question.snapshot.tokens() if question.snapshot else None
     rows = []
     for domain in question.runs.domains:
         row = mine.loc[domain]
@@ -136,7 +137,7 @@ def sliders(model: EffectModel, question: Question, budget: int) -> Mixture:
                 effect=f"{row['effect']:+.4f}",
                 interval=f"{row['lower']:+.4f} to {row['upper']:+.4f}",
                 tone=tone if row["distinguishable"] else "unclear",
-                note=f"{held.weights[domain] * budget / pool[domain]:.1f} epochs",
+                note=f"{held.weights[domain] * budget / pool[domain]:.1f} epochs" if pool else "",
             )
         )
     st.caption(
@@ -167,12 +168,13 @@ def predictions(model: EffectModel, question: Question, mixture: Mixture) -> Non
         )
     rows = change[change["outcome"] != OBJECTIVE]
     charts.show(
-        charts.intervals(
+        intervals(
             [o.removeprefix(LOSS) for o in rows["outcome"]],
             rows["change"].tolist(),
             rows["lower"].tolist(),
             rows["upper"].tolist(),
-            "change of the held-out loss (nats)",
+            "change of the outcome",
+            rows["outcome"].tolist(),
         ),
         key="predictions",
         height=110 + 40 * len(rows),
@@ -286,9 +288,10 @@ def render(workspace: Workspace) -> None:
     """Lay out the page."""
     title(
         "Mixture",
-        "Set the weights; the effects say what each move does. The reference is the weights by size.",
+        "Set the weights; the effects say what each move does.",
     )
     question = question_of(workspace)
+    st.caption(f"The reference is {question.reference_is}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         estimator = choose_estimator()
         budget = token_budget(workspace)

@@ -21,6 +21,8 @@ import pandas as pd
 from benchmarks.worlds.world import World, losses_of, softmax, states_of
 
 STATES = 4
+SHIFT = 1.25
+"""How far the pools in question lie from those of the runs, in standard deviations."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "code": ("github", "stackexchange", "ubuntu_irc", "hackernews"),
     "law": ("freelaw", "uspto_backgrounds"),
@@ -58,7 +60,7 @@ def draw_regmix_world(tables: Path, seed: int) -> World:
     level = rng.normal(size=(2, STATES))
     pull = 0.5 * rng.normal(size=(STATES, len(domains)))
     shift = rng.normal(size=STATES)
-    shift /= np.sqrt((shift**2).sum())
+    shift *= SHIFT / np.sqrt((shift**2).sum())
 
     def draw_states(n: int, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(size=(n, STATES))
@@ -67,7 +69,7 @@ def draw_regmix_world(tables: Path, seed: int) -> World:
         return softmax(np.log(centre) + states @ pull + 0.8 * rng.normal(size=(len(states), len(centre))))
 
     def surface(weights: np.ndarray, states: np.ndarray) -> np.ndarray:
-        counts = weights * np.exp(0.8 * np.tanh(states @ strengths * 0.5))
+        counts = weights * np.exp(0.7 * np.tanh(states @ strengths * 0.5))
         loss = surface_of(counts / counts.sum(axis=1, keepdims=True))
         moved = states @ level[0] + np.sin(1.5 * states) @ level[1]
         return np.asarray((loss + 0.5 * deviation * moved)[:, None])

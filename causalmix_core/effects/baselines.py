@@ -20,8 +20,8 @@ BASELINES: dict[BaselineName, tuple[str, str]] = {
     ),
     "best_constant": (
         "Best constant mixture",
-        "Always the mixture of the best run so far, whatever the pool; stood for by the held-out runs nearest "
-        "to it.",
+        "Always the mixture of the best run so far, whatever the pool; stood for by the held-out runs "
+        "nearest to it.",
     ),
     "keep_reference": (
         "Keep the reference",

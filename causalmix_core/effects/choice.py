@@ -32,6 +32,9 @@ SIMPLICITY: tuple[EstimatorName, ...] = (
 """In which order ties are broken. The Gaussian process comes first because it is the default to beat: it won
 every comparison on simulated worlds and on RegMix's tables, and its intervals are its own. The rest go by the
 number of parts that have to be right."""
+CLEARLY = 3.0
+"""Standard errors by which the best must beat leaving the mixture out: of ten estimators one is ahead by two
+of them by chance."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +82,27 @@ def choose(contenders: Sequence[Contender], nothing: Sequence[float], held: floa
     shared = min(len(c.errors) for c in fit)
     best = min(fit, key=lambda c: float(np.mean(c.errors[:shared])))
     ties = [c for c in fit if c is best or _within(c.errors, best.errors, shared, held)]
-    chosen = ties[0]
-    if _within(nothing, best.errors, shared, held) or np.mean(nothing[:shared]) <= np.mean(best.errors[:shared]):
+    if _within(nothing, best.errors, shared, held) or np.mean(nothing[:shared]) <= np.mean(
+        best.errors[:shared]
+    ):
         return Choice(
-            chosen.name,
+            fit[0].name,
             best.name,
-            "No estimator predicts held-out runs clearly better than leaving the mixture out, so there is nothing "
-            f"to choose by: {_label(chosen)} stays the default. Stay with the reference, or launch more probes.",
+            "No estimator predicts held-out runs clearly better than leaving the mixture out, so there is "
+            f"nothing to choose by: {_label(fit[0])} stays the default. Stay with the reference, or launch "
+            "more probes.",
         )
-    return Choice(chosen.name, best.name, _why(chosen, best, fit, ties))
+    return Choice(ties[0].name, best.name, _why(ties[0], best, fit, ties))
 
 
-def _within(worse: Sequence[float], best: Sequence[float], folds: int, held: float) -> bool:
-    """Whether the difference of two errors is at most one standard error of it."""
+def _within(
+    worse: Sequence[float], best: Sequence[float], folds: int, held: float, times: float = 1.0
+) -> bool:
+    """Whether the difference of two errors is at most so many standard errors of it."""
     gap = np.array(worse[:folds]) - np.array(best[:folds])
     if len(gap) < 2:
         return False
-    return float(gap.mean()) <= math.sqrt(gap.var(ddof=1) * (1 / len(gap) + held))
+    return float(gap.mean()) <= times * math.sqrt(gap.var(ddof=1) * (1 / len(gap) + held))
 
 
 def _why(chosen: Contender, best: Contender, fit: Sequence[Contender], ties: Sequence[Contender]) -> str:

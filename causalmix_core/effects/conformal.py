@@ -1,10 +1,10 @@
 """How wide an interval has to be, judged by runs that the fit has not seen, without assuming a distribution.
 
 With n left-out runs whose normalised errors are exchangeable with that of a new one, an interval of the
-ceil((n + 1) (1 - alpha))-th smallest of them holds the new run with probability at least 1 - alpha and at most
-1 - alpha + 1 / (n + 1) (split conformal prediction: Vovk, Gammerman and Shafer 2005; Lei et al. 2018, theorem
-2.2). Errors are divided by what the surface itself expects of them, so the interval stays wider where the runs
-are far away. Left-out errors come from folds or from leaving out one run at a time (cross-conformal
+ceil((n + 1) (1 - alpha))-th smallest of them holds the new run with probability at least 1 - alpha and at
+most 1 - alpha + 1 / (n + 1) (split conformal prediction: Vovk, Gammerman and Shafer 2005; Lei et al. 2018,
+theorem 2.2). Errors are divided by what the surface itself expects of them, so the interval stays wider where
+the runs are far away. Left-out errors come from folds or from leaving out one run at a time (cross-conformal
 prediction, Vovk 2015; jackknife+, Barber et al. 2021).
 """
 

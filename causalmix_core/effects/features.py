@@ -3,14 +3,14 @@
 A treatment that enters linearly sends every suggestion to a corner of the simplex, so the map has to bend.
 Two kinds do:
 
-*Logarithms.* The paper behind this project uses log(w + eps) (CausalMix, arXiv 2607.01104). How sharply a loss
-bends differs between pools, and eps is exactly that: the weight at which a domain stops being scarce. A tiny eps
-also lets the runs with a weight near zero, where the logarithm dives, decide the whole fit. The smallest
-candidate is the size of the smallest weights that a design draws; with the largest the slope still falls
-fourfold between a weight of 0 and of 1.
+*Logarithms.* The paper behind this project uses log(w + eps) (CausalMix, arXiv 2607.01104). How sharply a
+loss bends differs between pools, and eps is exactly that: the weight at which a domain stops being scarce.
+A tiny eps also lets the runs with a weight near zero, where the logarithm dives, decide the whole fit. The
+smallest candidate is the size of the smallest weights that a design draws; with the largest the slope still
+falls fourfold between a weight of 0 and of 1.
 
-*Curvature.* The weights themselves and a term that bends: own squares or w log w of each domain, or one sum of
-them over all domains where there are too many domains for a bend of their own. Weights that sum to one are
+*Curvature.* The weights themselves and a term that bends: own squares or w log w of each domain, or one sum
+of them over all domains where there are too many for a bend of their own. Weights that sum to one are
 collinear with the intercept, so one of them is dropped. Its bend is kept.
 
 Which eps and which curvature is chosen by leave-one-out error. It comes from one least-squares fit each (the
@@ -19,32 +19,17 @@ hat matrix), so the choice costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 EPSILONS = (0.01, 0.03, 0.1, 0.3)
 """The weights at which a domain may stop being scarce."""
-OWN_CURVES = 6
-"""Up to so many domains each has a curvature of its own; beyond, they share one."""
 SUM_TOLERANCE = 1e-6
 
 Bend = Literal["square", "entropy"]
-
-
-class FeatureMap(Protocol):
-    """A map from weights to standardised features."""
-
-    @property
-    def size(self) -> int:
-        """How many features."""
-        ...
-
-    def features(self, weights: np.ndarray) -> np.ndarray:
-        """Features of mixtures (r, d), shape (r, size)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,10 +45,6 @@ class LogMap:
     def features(self, weights: np.ndarray) -> np.ndarray:
         """phi, same shape as `weights`."""
         return np.asarray(np.log(weights + self.eps))
-
-    def slope(self, weights: np.ndarray) -> np.ndarray:
-        """d phi_k / d w_k, same shape as `weights`; a feature depends on its own weight only."""
-        return np.asarray(1 / (weights + self.eps))
 
 
 @dataclass(frozen=True)
@@ -128,44 +109,60 @@ class StandardMap:
         return np.asarray((self.map.features(weights)[:, self.varies] - self.mean) / self.spread)
 
 
-def choose_log_map(weights: np.ndarray, state: np.ndarray, outcomes: np.ndarray) -> StandardMap:
+def choose_log_map(
+    weights: np.ndarray, state: np.ndarray, modifiers: np.ndarray, outcomes: np.ndarray
+) -> StandardMap:
     """The logarithmic map whose least-squares fit predicts left-out runs best.
 
     Args:
         weights: mixtures, shape (n, d).
         state: pool states, shape (n, p), p may be 0.
+        modifiers: indices of the states that the effects depend on.
         outcomes: shape (n, m); every outcome counts the same.
     """
-    return _best([LogMap(eps) for eps in EPSILONS], weights, state, outcomes)
+    return _best([LogMap(eps) for eps in EPSILONS], weights, state, modifiers, outcomes)
 
 
-def choose_curved_map(weights: np.ndarray, state: np.ndarray, outcomes: np.ndarray) -> StandardMap:
+def choose_curved_map(
+    weights: np.ndarray, state: np.ndarray, modifiers: np.ndarray, outcomes: np.ndarray
+) -> StandardMap:
     """The curved map whose least-squares fit predicts left-out runs best.
 
     Args:
         weights: mixtures, shape (n, d).
         state: pool states, shape (n, p), p may be 0.
+        modifiers: indices of the states that the effects depend on.
         outcomes: shape (n, m); every outcome counts the same.
     """
     complete = bool(np.allclose(weights.sum(axis=1), 1, atol=SUM_TOLERANCE))
-    own = weights.shape[1] <= OWN_CURVES
     bends: tuple[Bend, ...] = ("square", "entropy")
-    return _best([CurvedMap(bend, own, complete) for bend in bends], weights, state, outcomes)
+    maps = [CurvedMap(bend, own, complete) for own in (False, True) for bend in bends]
+    return _best(maps, weights, state, modifiers, outcomes)
 
 
 def _best(
-    maps: Sequence[LogMap | CurvedMap], weights: np.ndarray, state: np.ndarray, outcomes: np.ndarray
+    maps: Sequence[LogMap | CurvedMap],
+    weights: np.ndarray,
+    state: np.ndarray,
+    modifiers: np.ndarray,
+    outcomes: np.ndarray,
 ) -> StandardMap:
-    standard = [StandardMap.of(m, weights) for m in maps]
-    return min(standard, key=lambda m: _left_out_error(m.features(weights), state, outcomes))
-
-
-def _left_out_error(features: np.ndarray, state: np.ndarray, outcomes: np.ndarray) -> float:
-    """Mean squared leave-one-out error of least squares, in units of each outcome's variance."""
     spread = outcomes.std(axis=0)
     scaled = outcomes / np.where(spread > 0, spread, 1)
-    design = np.column_stack([np.ones(len(features)), state, features])
+    errors = []
+    for standard in (StandardMap.of(m, weights) for m in maps):
+        features = standard.features(weights)
+        products = (features[:, :, None] * state[:, None, modifiers]).reshape(len(features), -1)
+        design = np.column_stack([np.ones(len(features)), state, features, products])
+        errors.append((_left_out_error(design, scaled), standard))
+    return min(errors, key=lambda e: e[0])[1]
+
+
+def _left_out_error(design: np.ndarray, outcomes: np.ndarray) -> float:
+    """Mean squared leave-one-out error of least squares; infinite with as many parameters as runs."""
     inverse = np.linalg.pinv(design)
     leverage = np.einsum("ij,ji->i", design, inverse)
-    residual = scaled - design @ (inverse @ scaled)
+    if len(design) - leverage.sum() < 0.5:
+        return float("inf")
+    residual = outcomes - design @ (inverse @ outcomes)
     return float(np.mean((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2))

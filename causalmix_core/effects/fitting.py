@@ -242,6 +242,11 @@ def _check_number(runs: RunTable, estimator: EstimatorName) -> None:
 def _check(runs: RunTable, graph: CausalGraph) -> None:
     if len(runs.domains) < 2:
         raise CausalMixError("Effects need at least two domains: with one, no weight can move.")
+    if len(runs) and np.ptp(runs.weights(), axis=0).max() < 1e-6:
+        raise CausalMixError(
+            "All runs have the same mixture, so nothing can be said of what another one would do. "
+            "Use runs whose mixtures differ."
+        )
     nodes = {n.id for n in graph.nodes}
     missing = [c for c in [*runs.weight_columns, *runs.outcomes] if c not in nodes]
     strange = sorted(n.id for n in graph.nodes if n.tier == "weight" and n.id not in runs.weight_columns)

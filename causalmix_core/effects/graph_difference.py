@@ -1,22 +1,26 @@
 """What an edit of the graph does to the effects: those that changed, before and after.
 
 The graph decides what is held fixed, what is excluded and what may modify an effect, so an edit that looks
-small can move numbers far from it. Both graphs are fitted to the same runs by the same estimator; what then
-differs is the graph's doing alone.
+small can move numbers far from it. Both graphs are fitted to the same runs by the same estimator. Outcomes
+that the graph treats alike are fitted together, so an edit about one of them can move the others a little;
+that is not what the graph says of them, and is counted apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from causalmix_core.effects.identification import OBJECTIVE
+from causalmix_core.effects.model import EffectModel
 from causalmix_core.errors import CausalMixError
 
 NOTICEABLE = 0.05
 """An effect counts as changed when it, or an end of its interval, moves by more than this part of half the
-wider interval. Less comes from fitting other outcomes beside it, and nobody could tell it apart."""
+wider interval."""
 _KEYS = ["domain", "outcome"]
 _VALUES = ["effect", "lower", "upper", "distinguishable", "basis"]
 
@@ -26,37 +30,73 @@ class GraphDifference:
     """Effects under two graphs, compared.
 
     Attributes:
-        changed: one row per effect that changed, the largest change against its interval first. Columns
-            domain, outcome; `effect`, `lower`, `upper`, `distinguishable` and `basis`, each with `_before`
-            and `_after`; `moved`, by how many halves of the wider interval the effect or an end of its
-            interval moved; `restated`, whether the graph says something else of it now.
-        restated: effects that the graph says something else of while their numbers stayed.
-        same: effects that stayed as they were in both.
+        changed: one row per effect that changed on an outcome of which the graphs say something different,
+            the largest change against its interval first. Columns domain, outcome; `effect`, `lower`,
+            `upper`, `distinguishable` and `basis`, each with `_before` and `_after`; `moved`, by how many
+            halves of the wider interval the effect or an end of its interval moved.
+        same: effects that stayed as they were.
+        beside: effects that moved on outcomes of which both graphs say the same.
+        beside_most: the most that one of those moved, in halves of the wider interval; 0 where none did.
     """
 
     changed: pd.DataFrame
-    restated: int
     same: int
+    beside: int
+    beside_most: float
 
 
-def graph_difference(before: pd.DataFrame, after: pd.DataFrame) -> GraphDifference:
+def graph_difference(
+    before: EffectModel, after: EffectModel, state: Mapping[str, float], mixture: Mapping[str, float]
+) -> GraphDifference:
     """Compare the effects under two graphs.
 
     Args:
-        before: as `EffectModel.effects` gives them, under the older graph.
-        after: under the newer graph, of the same domains and outcomes.
+        before: fitted under the older graph.
+        after: fitted to the same runs under the newer one.
+        state: pool state of the effects, by column.
+        mixture: where the point is added, by domain.
 
     Raises:
-        CausalMixError: the two are not of the same domains and outcomes.
+        CausalMixError: the two are of other domains, outcomes or runs, or the state or the mixture does not
+            fit the runs.
     """
-    both = before[_KEYS + _VALUES].merge(
-        after[_KEYS + _VALUES], on=_KEYS, suffixes=("_before", "_after"), validate="one_to_one"
-    )
-    if not len(before) == len(after) == len(both):
+    if (before.domains, before.outcomes, len(before.runs)) != (
+        after.domains,
+        after.outcomes,
+        len(after.runs),
+    ):
         raise CausalMixError(
             "The two graphs are about other domains or outcomes, so their effects cannot be compared. "
             "Compare revisions that were made for the same runs."
         )
+    return compare_effects(
+        before.effects(state, mixture), after.effects(state, mixture), touched(before, after)
+    )
+
+
+def touched(before: EffectModel, after: EffectModel) -> set[str]:
+    """Outcomes of which the two graphs say something different, and the objective if one of them counts."""
+    decisive = {"treatments", "held", "modifiers", "identified"}
+    found = {
+        o
+        for o, said in before.identifications.items()
+        if said.model_dump(include=decisive) != after.identifications[o].model_dump(include=decisive)
+    }
+    counted = {o for o, share in after.objective.items() if share > 0}
+    return found | ({OBJECTIVE} if found & counted else set())
+
+
+def compare_effects(before: pd.DataFrame, after: pd.DataFrame, touched: set[str]) -> GraphDifference:
+    """Compare two tables of effects, as `EffectModel.effects` gives them.
+
+    Args:
+        before: the older effects.
+        after: the newer ones, of the same domains and outcomes.
+        touched: outcomes of which the graphs say something different.
+    """
+    both = before[_KEYS + _VALUES].merge(
+        after[_KEYS + _VALUES], on=_KEYS, suffixes=("_before", "_after"), validate="one_to_one"
+    )
     half = (
         np.maximum(
             both["upper_before"] - both["lower_before"], both["upper_after"] - both["lower_after"]
@@ -68,12 +108,14 @@ def graph_difference(before: pd.DataFrame, after: pd.DataFrame) -> GraphDifferen
     )
     # Where neither interval has a width, any difference is a change.
     both["moved"] = np.divide(apart, half, out=np.where(apart > 0, np.inf, 0.0), where=half > 0)
-    both["restated"] = both["basis_before"] != both["basis_after"]
-    changed = both["moved"] > NOTICEABLE
+    moved = both["moved"] > NOTICEABLE
+    mine = both["outcome"].isin(touched)
+    beside = both.loc[moved & ~mine, "moved"]
     return GraphDifference(
-        changed=both[changed]
+        changed=both[moved & mine]
         .sort_values(["moved", *_KEYS], ascending=[False, True, True])
         .reset_index(drop=True),
-        restated=int((both["restated"] & ~changed).sum()),
-        same=int((~both["restated"] & ~changed).sum()),
+        same=int((~moved).sum()),
+        beside=len(beside),
+        beside_most=float(beside.max()) if len(beside) else 0.0,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from causalmix_core.effects.calibration import Calibration
 from causalmix_core.effects.estimators import Response
+from causalmix_core.effects.estimators.protocol import AnswersManyStates, ComparesStates
 from causalmix_core.effects.sample import Sample
 from causalmix_core.probes.runs import RunTable
 
@@ -91,10 +92,13 @@ class GroupFit:
         *,
         errors: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Effects in many pool states at once, and their standard errors or None, (s, domains, which) each."""
+        """Effects in many pool states, and their standard errors or None, (s, domains, which) each."""
         surface = self.response.restricted(which)
         start, end = (side[domains] for side in self._steps(mixture))
         unit = POINT / self.step
+        if isinstance(surface, AnswersManyStates):
+            value, error = surface.contrast_over(start, end, states[:, self.states], errors=errors)
+            return value * unit, None if error is None else error * unit
         if errors:
             found = [surface.contrast(start, end, x) for x in states[:, self.states]]
             return np.stack([f[0] for f in found]) * unit, np.stack([f[1] for f in found]) * unit
@@ -102,6 +106,31 @@ class GroupFit:
         change = surface.mean(np.tile(end, (len(states), 1)), rows)
         change = change - surface.mean(np.tile(start, (len(states), 1)), rows)
         return np.asarray(change.reshape(len(states), len(end), -1) * unit), None
+
+    def effects_apart(
+        self,
+        states: np.ndarray,
+        others: np.ndarray,
+        mixture: np.ndarray,
+        domains: list[int],
+        which: list[int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Effects in `others` less those in `states`, both (s, all states), and standard errors.
+
+        Returns:
+            Shape (s, domains, which) each.
+        """
+        surface = self.response.restricted(which)
+        start, end = (side[domains] for side in self._steps(mixture))
+        unit, found = POINT / self.step, []
+        for x, y in zip(states[:, self.states], others[:, self.states], strict=True):
+            if isinstance(surface, ComparesStates):
+                found.append(surface.contrast_apart(start, end, x, y))
+            else:
+                here, error = surface.contrast(start, end, x)
+                there, more = surface.contrast(start, end, y)
+                found.append((there - here, error + more))
+        return np.stack([f[0] for f in found]) * unit, np.stack([f[1] for f in found]) * unit
 
     def changes(
         self, state: np.ndarray, reference: np.ndarray, candidates: np.ndarray, which: list[int] | None = None

@@ -1,8 +1,8 @@
-"""Which estimator predicts these runs best: all of them, and three baselines, scored on runs they have not seen.
+"""Which estimator predicts these runs best? All of them and three baselines, scored on runs not seen.
 
-Every estimator predicts the same held-out runs from the same others, and nothing of the held-out runs enters a
-fit, a scale, a hyperparameter or the width of an interval. One that cannot be fitted to these runs gets a row
-that says why. Further repeats are done while there is time for them; the table says how many each had.
+Every estimator predicts the same held-out runs from the same others, and nothing of the held-out runs enters
+a fit, a scale, a hyperparameter or the width of an interval. One that cannot be fitted to these runs gets a
+row that says why. Further repeats are done while there is time for them; the table says how many each had.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from causalmix_core.effects.leaderboard_table import (
     with_objective_last,
 )
 from causalmix_core.errors import CausalMixError
+from causalmix_core.graph.discovery.columns import is_randomised
 from causalmix_core.graph.model import CausalGraph
 from causalmix_core.probes.runs import RunTable
 from causalmix_core.worker_pool import cores, work_through
@@ -111,14 +112,18 @@ def leaderboard(
     plan = plan_fit(runs, graph, objective)
     if not any(OBJECTIVE in g.outcomes for g in plan.groups):
         raise CausalMixError(
-            f"Estimators cannot be compared: {plan.identifications[OBJECTIVE].reason} Draw an edge from a weight to "
-            "an outcome of the objective, or choose outcomes that differ between runs."
+            f"Estimators cannot be compared: {plan.identifications[OBJECTIVE].reason} Draw an edge from a "
+            "weight to an outcome of the objective, or choose outcomes that differ between runs."
         )
     together, held_out = kept_together(runs)
     if len(np.unique(together)) < 2:
-        raise CausalMixError("All runs tried the same mixture in the same pool state; there is nothing to compare.")
+        raise CausalMixError(
+            "All runs tried the same mixture in the same pool state; there is nothing to compare."
+        )
     folds = split_runs(together, settings.folds, settings.repeats, settings.seed)
-    start = runs.weights().mean(axis=0) if reference is None else np.array([reference[d] for d in runs.domains])
+    start = (
+        runs.weights().mean(axis=0) if reference is None else np.array([reference[d] for d in runs.domains])
+    )
     work = _Work(tuple(plan.groups), tuple(folds), start, settings.seed)
     answers, notes = _all_answers(work, settings, workers, budget, began, progress or (lambda f, text: None))
     return _table(runs, plan, work, settings, answers, held_out, notes, began)
@@ -166,7 +171,9 @@ def _all_answers(
         nonlocal doing
         for (name, fold), answer in work_through(work, items, workers, tick):
             answers[name, fold] = answer
-            doing = f"Held-out runs predicted by {ESTIMATORS[name].label}, fold {fold + 1} of {len(work.folds)}"
+            doing = (
+                f"Held-out runs predicted by {ESTIMATORS[name].label}, fold {fold + 1} of {len(work.folds)}"
+            )
             tick()
 
     first = [k for k, f in enumerate(work.folds) if f.repeat == 0]
@@ -188,10 +195,14 @@ def _all_answers(
         todo -= (len(settings.estimators) - len(chosen)) * len(first)
         go_through([(n, k) for n in chosen for k, f in enumerate(work.folds) if f.repeat == repeat])
         cost = {name: cost[name] for name in chosen}
-    short = [ESTIMATORS[n].label for n in settings.estimators if n not in cost and answers[n, 0].predicted is not None]
+    short = [
+        ESTIMATORS[n].label
+        for n in settings.estimators
+        if n not in cost and answers[n, 0].predicted is not None
+    ]
     if short and budget is not None:
         notes.append(
-            f"To stay within {budget:.0f} s, these were scored on fewer repeats of the folds: {', '.join(short)}."
+            f"To stay within {budget:.0f} s, these had fewer repeats of the folds: {', '.join(short)}."
         )
     return answers, notes
 
@@ -217,10 +228,11 @@ def _table(
         else:
             predicted[name] = [a.predicted for a in mine if a.predicted is not None]
     beside = predicted.get("gaussian_process")
-    adjustment = plan.identifications[OBJECTIVE].adjustment
+    states = [s for s in plan.identifications[OBJECTIVE].held if s in plan.scale.columns]
+    randomised = is_randomised(runs)
     for name, found in predicted.items():
         row = held.estimator(name, found, beside)
-        rows.append(row.model_copy(update={"unfit": unfit(name, adjustment)}))
+        rows.append(row.model_copy(update={"unfit": unfit(name, states, randomised)}))
     rows += [held.baseline(name) for name in BASELINES]
     nothing = next(r.errors for r in rows if r.name == "no_effect")
     choice = choose([c for r in rows if (c := contender(r)) is not None], nothing, held.held)

@@ -151,19 +151,20 @@ class HeldOutRuns:
         )
 
 
-def unfit(name: EstimatorName, adjustment: Sequence[str]) -> str:
+def unfit(name: EstimatorName, held: Sequence[str], randomised: bool) -> str:
     """Why an estimator may not be the default, however well it predicts; empty where it may.
 
     Args:
         name: which.
-        adjustment: the pool states that the graph says may influence both weights and objective.
+        held: the pool states that the graph has an estimate of the objective hold fixed.
+        randomised: whether every mixture was drawn at random.
     """
     if name == "linear_regression":
         return "for comparison only: it has no bend, so all it suggests are corners"
-    if adjustment and not ESTIMATORS[name].uses_state:
+    if held and not randomised and not ESTIMATORS[name].uses_state:
         return (
-            f"ignores the pool state, but the graph says that {', '.join(adjustment)} must be held fixed; it "
-            "may predict well and still mistake what the state does for an effect"
+            f"ignores the pool state, but mixtures were not drawn at random and {', '.join(held)} must be "
+            "held fixed; it may predict well and still mistake what the state does for an effect"
         )
     return ""
 
@@ -180,7 +181,10 @@ def in_order(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Estimators with the smallest error on the objective first, then baselines, then those that failed."""
 
     def key(row: Row) -> tuple[int, float]:
-        return (2 if row.failed else 1 if row.baseline else 0, float(np.mean(row.errors)) if row.errors else 0.0)
+        return (
+            2 if row.failed else 1 if row.baseline else 0,
+            float(np.mean(row.errors)) if row.errors else 0.0,
+        )
 
     return tuple(sorted(rows, key=key))
 

@@ -137,16 +137,8 @@ class EffectModel:
         Raises:
             CausalMixError: unknown domain or outcome, or the mixture does not fit the runs.
         """
-        wanted = list(self.outcomes if outcomes is None else outcomes)
-        for outcome in wanted:
-            self._known(outcome)
-        if unknown := [d for d in domains or () if d not in self.domains]:
-            raise CausalMixError(
-                f"There is no domain {', '.join(unknown)} in this model; it has: {', '.join(self.domains)}."
-            )
-        which = [self.domains.index(d) for d in (self.domains if domains is None else domains)]
-        columns = [self.runs.states.index(c) for c in self._scale.columns]
-        x, w = self._scale.standardise(states[:, columns]), self._mixture(mixture)
+        which, wanted = self._chosen(domains, outcomes)
+        x, w = self._states(states), self._mixture(mixture)
         effect = np.zeros((len(states), len(which), len(wanted)))
         half = np.zeros_like(effect) if errors else None
         for group in self.groups:
@@ -159,6 +151,44 @@ class EffectModel:
             if half is not None and error is not None:
                 half[:, :, into] = error * group.calibration.effect[own]
         return effect, half
+
+    def effects_apart(
+        self,
+        states: np.ndarray,
+        others: np.ndarray,
+        mixture: Mapping[str, float],
+        *,
+        domains: Sequence[str] | None = None,
+        outcomes: Sequence[str] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How much effects per +1 percentage point differ between pairs of pool states.
+
+        Two effects that are both uncertain may differ surely, because most of what is unknown is the same for
+        both; so this is not the difference of two intervals.
+
+        Args:
+            states: shape (s, p), in their own units, columns in the order of `runs.states`.
+            others: shape (s, p) likewise.
+            mixture: where the point is added.
+            domains: which; None: all.
+            outcomes: which; None: all.
+
+        Returns:
+            Effects in `others` less those in `states`, and half the 95% intervals, (s, domains, outcomes).
+
+        Raises:
+            CausalMixError: unknown domain or outcome, or the mixture does not fit the runs.
+        """
+        which, wanted = self._chosen(domains, outcomes)
+        x, y, w = self._states(states), self._states(others), self._mixture(mixture)
+        value, half = (np.zeros((len(states), len(which), len(wanted))) for _ in range(2))
+        for group in self.groups:
+            own = [i for i, o in enumerate(group.outcomes) if o in wanted]
+            if own:
+                into = [wanted.index(group.outcomes[i]) for i in own]
+                value[:, :, into], error = group.effects_apart(x, y, w, which, own)
+                half[:, :, into] = error * group.calibration.effect[own]
+        return value, half
 
     def change(
         self, state: Mapping[str, float], reference: Mapping[str, float], mixture: Mapping[str, float]
@@ -212,6 +242,30 @@ class EffectModel:
         group, i = self._place[outcome]
         change, error = group.changes(x, start, candidates, [i])
         return change[:, 0], error[:, 0]
+
+    def surface(
+        self, state: Mapping[str, float], candidates: np.ndarray, outcome: str = OBJECTIVE
+    ) -> np.ndarray:
+        """Expected value of one outcome at many mixtures, without its error, which takes longer.
+
+        Args:
+            state: pool state by column.
+            candidates: mixtures, shape (m, K), columns in the order of `domains`.
+            outcome: which outcome.
+
+        Returns:
+            Shape (m,).
+
+        Raises:
+            CausalMixError: unknown outcome, or the state does not fit the runs.
+        """
+        self._known(outcome)
+        x = self._state(state)
+        if outcome not in self._place:
+            return self._unexplained(outcome, len(candidates))[0]
+        group, i = self._place[outcome]
+        states = np.broadcast_to(x[group.states], (len(candidates), len(group.states)))
+        return np.asarray(group.response.restricted([i]).mean(candidates[:, group.treatments], states)[:, 0])
 
     def predict(
         self, mixtures: np.ndarray, states: np.ndarray, outcomes: Sequence[str] | None = None
@@ -317,6 +371,24 @@ class EffectModel:
                     "Effects here are extrapolated: launch probes at this state before relying on them."
                 )
         return " ".join(said) or None
+
+    def _chosen(
+        self, domains: Sequence[str] | None, outcomes: Sequence[str] | None
+    ) -> tuple[list[int], list[str]]:
+        """Indices of the domains and names of the outcomes that are asked for; None: all."""
+        wanted = list(self.outcomes if outcomes is None else outcomes)
+        for outcome in wanted:
+            self._known(outcome)
+        if unknown := [d for d in domains or () if d not in self.domains]:
+            raise CausalMixError(
+                f"There is no domain {', '.join(unknown)} in this model; it has: {', '.join(self.domains)}."
+            )
+        return [self.domains.index(d) for d in (self.domains if domains is None else domains)], wanted
+
+    def _states(self, states: np.ndarray) -> np.ndarray:
+        """Rows of all states of the runs, in their own units, as standardised rows of those that vary."""
+        columns = [self.runs.states.index(c) for c in self._scale.columns]
+        return self._scale.standardise(states[:, columns])
 
     def _known(self, outcome: str) -> None:
         if outcome not in self.outcomes:

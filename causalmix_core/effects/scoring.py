@@ -74,9 +74,9 @@ def score_estimator(
 ) -> list[FoldScores]:
     """How an estimator predicted the held-out runs, fold by fold.
 
-    An estimator that does not know its errors has those that a Gaussian process sees in it, fitted to the same
-    runs (discrepancy.py). Where a surface cannot leave its own runs out, the width of its intervals in one
-    fold is judged by the held-out runs of the other folds.
+    An estimator that does not know its errors has those that a Gaussian process sees in it, fitted to the
+    same runs (discrepancy.py). Where a surface cannot leave its own runs out, the width of its intervals in
+    one fold is judged by the held-out runs of the other folds.
 
     Args:
         truths: the folds.
@@ -112,9 +112,12 @@ def score_estimator(
 
 
 def score_ranking(
-    truths: Sequence[Truth], rankings: Sequence[np.ndarray], means: Sequence[np.ndarray] | None, objective: int
+    truths: Sequence[Truth],
+    rankings: Sequence[np.ndarray],
+    means: Sequence[np.ndarray] | None,
+    objective: int,
 ) -> list[FoldScores]:
-    """How a baseline did that ranks runs, lower first, (h, m) per fold, and predicts them where it has means."""
+    """How a baseline did: it ranks runs, lower first, (h, m) per fold, and may have means for them."""
     found = []
     for i, (truth, ranking) in enumerate(zip(truths, rankings, strict=True)):
         nothing = np.full(truth.outcomes.shape[1], np.nan)

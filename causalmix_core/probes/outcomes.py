@@ -1,8 +1,8 @@
 """What a probe measures, and in which direction each outcome is better.
 
-`loss/<domain>` is the loss on held-out documents, in nats per token of the proxy; `bpb/<domain>` is the same in
-bits per byte of text, which compares proxies with different tokenizers. `benchmark/<task>` is a result that is
-better when higher; `benchmark-loss/<task>` one that is better when lower, such as a perplexity.
+`loss/<domain>` is the loss on held-out documents, in nats per token of the proxy; `bpb/<domain>` is the same
+in bits per byte of text, which compares proxies with different tokenizers. `benchmark/<task>` is a result
+that is better when higher; `benchmark-loss/<task>` one that is better when lower, such as a perplexity.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The run table: one row per probe, columns named after the nodes of the causal graph.
 
-A column is `weight/<domain>`, `state/<feature>` or an outcome (`loss/<domain>`, `benchmark/<task>`, ...);
-the remaining columns say where the row came from. Rows live in `runs/*.parquet`, one immutable file per
-finished shard or import, and DuckDB reads them as one table by column name. What effects use of them is decided here, once:
-`read_runs` gives those rows, and `uses_of` says of every other row why it is not among them.
+A column is `weight/<domain>`, `state/<feature>` or an outcome (`loss/<domain>`, `benchmark/<task>`, ...); the
+remaining columns say where the row came from. Rows live in `runs/*.parquet`, one immutable file per finished
+shard or import, and DuckDB reads them as one table by column name. What effects use of them is decided here,
+once: `read_runs` gives those rows, and `uses_of` says of every other row why it is not among them.
 """
 
 from __future__ import annotations
@@ -106,10 +106,12 @@ class RunTable:
         domains = sorted(c.removeprefix(WEIGHT) for c in frame.columns if c.startswith(WEIGHT))
         states = sorted(c for c in frame.columns if c.startswith(STATE))
         losses = sorted(c for c in frame.columns if c.startswith(LOSS))
-        answers = [c for kind in (BENCHMARK, BENCHMARK_LOSS) for c in sorted(frame) if c.startswith(kind)]
+        kinds = (BENCHMARK, BENCHMARK_LOSS)
+        answers = [c for kind in kinds for c in sorted(frame.columns) if c.startswith(kind)]
         whole = [c for c in answers if np.isfinite(frame[c].to_numpy(float)).all()]
         notes = tuple(
-            f"{c} is left out: only {np.isfinite(frame[c].to_numpy(float)).sum()} of {len(frame)} runs have it."
+            f"{c} is left out: only {np.isfinite(frame[c].to_numpy(float)).sum()} of {len(frame)} runs have "
+            "it."
             for c in answers
             if c not in whole
         )
@@ -168,8 +170,8 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
     pools = sorted(used["snapshot"].dropna().astype(str).unique())
     if len(pools) > 1:
         raise CausalMixError(
-            f"The runs do not agree: they are of {len(pools)} pools ({', '.join(map(pool_words, pools))}), and "
-            "what was measured in one says nothing about another. Name one pool."
+            f"The runs do not agree: they are of {len(pools)} pools ({', '.join(map(pool_words, pools))}), "
+            "and what was measured in one says nothing about another. Name one pool."
         )
     left_out = int(uses.isin(["other proxy", "other state", "repeat"]).sum())
     table = RunTable.from_frame(used.dropna(axis="columns", how="all"))
@@ -226,7 +228,8 @@ def columns_on_disk(runs_dir: Path) -> set[str]:
     if not files:
         return set()
     with _damage_in_words(runs_dir), duckdb.connect() as con:
-        return set(con.execute("SELECT * FROM read_parquet(?, union_by_name = true) LIMIT 0", [files]).df())
+        empty = con.execute("SELECT * FROM read_parquet(?, union_by_name = true) LIMIT 0", [files]).df()
+    return set(empty.columns)
 
 
 def uses_of(frame: pd.DataFrame, snapshot: str | None, excluded: Container[str]) -> pd.Series[str]:

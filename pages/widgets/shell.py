@@ -7,19 +7,20 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import streamlit as st
 
 from causalmix_core.corpus import Snapshot, open_snapshot
+from causalmix_core.corpus.snapshot import current_id
 from causalmix_core.effects import EffectModel, EstimatorName, fit_effects
 from causalmix_core.effects.estimators import ESTIMATORS
 from causalmix_core.errors import CausalMixError
-from causalmix_core.graph import CausalGraph
+from causalmix_core.pools import Pool, list_pools, resolve_pool
 from causalmix_core.probes import LIVE, RunTable, SwarmState, exclusions_stamp, read_runs
-from causalmix_core.question import DEFAULT_GRAPH, Question, gather
+from causalmix_core.question import Question, gather
 from causalmix_core.workspace import Workspace
 from jobs import LocalEngine, TaskKind, task_jobs, task_status
 
@@ -34,6 +35,8 @@ STATE_COLOURS: dict[SwarmState, Literal["blue", "green", "red", "orange", "gray"
     "cancelled": "gray",
     "interrupted": "orange",
 }
+POOL = "pool"
+"""Where the session keeps the pool whose runs are looked at."""
 NEWEST = 8
 """Swarms among which the sidebar looks for one that runs."""
 TASK_WORDS: dict[TaskKind, str] = {
@@ -42,6 +45,8 @@ TASK_WORDS: dict[TaskKind, str] = {
     "measure": "measuring documents",
     "stability": "resampling a discovery",
     "test-graph": "testing the graph",
+    "leaderboard": "comparing estimators",
+    "refute": "refuting effects",
 }
 ESTIMATOR = "estimator"
 _OWN_ESTIMATOR = "own_estimator"
@@ -107,9 +112,12 @@ def is_dark() -> bool:
 
 
 def sidebar(workspace: Workspace) -> None:
-    """The workspace's name and its newest swarm, on every page."""
+    """The workspace's name, whose runs are looked at, and the newest swarm, on every page."""
     with st.sidebar:
         st.markdown(f"**{workspace.config().name}**", help=f"Workspace folder: {workspace.root}")
+        # A damaged run file is named by the pages that read runs; the others can do without them.
+        with suppress(CausalMixError):
+            _choose_pool(workspace)
         _swarm_line(workspace)
 
 
@@ -169,85 +177,108 @@ def runs_key(workspace: Workspace) -> tuple[str, ...]:
     return tuple(filter(None, [*files, exclusions_stamp(workspace.runs)]))
 
 
-def runs_of(workspace: Workspace, snapshot: Snapshot) -> RunTable:
-    """The finished probes on a snapshot, read once per finished shard.
+def _choose_pool(workspace: Workspace) -> None:
+    """Whose runs the pages speak of; asked only where there is a choice."""
+    labels = {p.id: p.label for p in pools_of(workspace)}
+    if len(labels) < 2:
+        return
+    if st.session_state.get(POOL) not in labels:
+        st.session_state[POOL] = _usual_pool(str(workspace.root), runs_key(workspace), current_id(workspace))
+    st.selectbox(
+        "Runs from", list(labels), format_func=labels.__getitem__, key=POOL, persist_state="session",
+        help="Runs of one pool say nothing about another, so graph, effects and mixture look at one of them.",
+    )  # fmt: skip
+
+
+def pools_of(workspace: Workspace) -> list[Pool]:
+    """The pools that there are runs of, read once per change.
+
+    Raises:
+        CausalMixError: a run file is damaged.
+    """
+    return _pools(str(workspace.root), runs_key(workspace), current_id(workspace))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _pools(root: str, files: tuple[str, ...], current: str | None) -> list[Pool]:
+    # `files` and `current` only decide when to read again.
+    return list_pools(Workspace(Path(root)))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _usual_pool(root: str, files: tuple[str, ...], current: str | None) -> str:
+    return resolve_pool(Workspace(Path(root)))
+
+
+def pool_of(workspace: Workspace) -> str:
+    """The pool that this session looks at: the chosen one, else the usual one (see `resolve_pool`).
+
+    Raises:
+        CausalMixError: there is neither a snapshot nor a run.
+    """
+    chosen = st.session_state.get(POOL)
+    if chosen is not None and chosen in {p.id for p in pools_of(workspace)}:
+        return str(chosen)
+    return _usual_pool(str(workspace.root), runs_key(workspace), current_id(workspace))
+
+
+def runs_of(workspace: Workspace, pool: str) -> RunTable:
+    """The finished probes of a pool, read once per finished shard or import.
 
     Raises:
         CausalMixError: there is none yet.
     """
-    return _runs(str(workspace.runs), snapshot.id, runs_key(workspace))
+    return _runs(str(workspace.runs), pool, runs_key(workspace))
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _runs(folder: str, snapshot: str, files: tuple[str, ...]) -> RunTable:
+def _runs(folder: str, pool: str, files: tuple[str, ...]) -> RunTable:
     # `files` only decides when to read again; a name with an underscore would not.
-    return read_runs(Path(folder), snapshot)
+    return read_runs(Path(folder), pool)
 
 
 def question_of(workspace: Workspace) -> Question:
-    """What the effects page and the mixture page ask: the newest saved graph over all finished probes.
+    """What the effects page and the mixture page ask: the newest saved graph over all runs of the pool.
 
     Where it cannot be asked yet, the page ends with the reason and the way to the page that mends it.
     """
     try:
-        return gather(workspace, DEFAULT_GRAPH)
+        return gather(workspace, pool=pool_of(workspace))
     except CausalMixError as error:
         if runs_key(workspace):
             empty(str(error), "graph", "Go to the graph")
         empty(str(error), "probes", "Go to the probes")
 
 
-def fit_key(
-    workspace: Workspace, question: Question, estimator: EstimatorName, graph: CausalGraph | None = None
-) -> tuple[object, ...]:
-    """Everything that fitted effects depend on, to keep them by.
-
-    Args:
-        workspace: where the runs lie.
-        question: runs, graph and objective.
-        estimator: which is fitted.
-        graph: in place of the question's.
-    """
-    drawn = question.graph if graph is None else graph
+def fit_key(workspace: Workspace, question: Question, estimator: EstimatorName) -> tuple[object, ...]:
+    """Everything that fitted effects depend on, to keep them by."""
     return (
         str(workspace.root),
-        tuple(sorted(question.runs.frame["snapshot"].dropna().astype(str).unique())),
+        question.pool,
         len(question.runs),
         runs_key(workspace),
-        tuple(n.id for n in drawn.nodes),
-        tuple(sorted(e.arrow for e in drawn.edges)),
+        tuple(n.id for n in question.graph.nodes),
+        tuple(sorted(e.arrow for e in question.graph.edges)),
         tuple(question.objective.items()),
         estimator,
     )
 
 
-def fitted(
-    workspace: Workspace, question: Question, estimator: EstimatorName, graph: CausalGraph | None = None
-) -> EffectModel:
+def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -> EffectModel:
     """The effects that a question's runs and graph give, fitted once for all pages and users.
-
-    Args:
-        workspace: where the runs lie.
-        question: runs, graph and objective.
-        estimator: which to fit.
-        graph: in place of the question's, to compare the two.
 
     Raises:
         CausalMixError: as `fit_effects`.
     """
-    key = fit_key(workspace, question, estimator, graph)
     label = ESTIMATORS[estimator].label
-    with st.spinner(f"Fitting effects to {len(question.runs)} probes ({label}) ..."):
-        return _fit(key, question, estimator, graph)
+    with st.spinner(f"Fitting effects to {len(question.runs):,} probes ({label}) ..."):
+        return _fit(fit_key(workspace, question, estimator), question, estimator)
 
 
 @st.cache_resource(show_spinner=False, max_entries=24)
-def _fit(
-    key: tuple[object, ...], _question: Question, estimator: EstimatorName, _graph: CausalGraph | None
-) -> EffectModel:
+def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
     warm_imports().join()  # two threads that import the same library at once may deadlock
-    graph = _question.graph if _graph is None else _graph
-    return fit_effects(_question.runs, graph, estimator=estimator, objective=_question.objective)
+    return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
 
 
 def choose_estimator(default: EstimatorName = "gaussian_process") -> EstimatorName:

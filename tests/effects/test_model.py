@@ -324,3 +324,11 @@ def test_the_slow_libraries_are_imported_only_when_needed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_runs_with_one_and_the_same_mixture_are_refused(make_runs):
+    rng = np.random.default_rng(0)
+    weights = np.tile([0.25, 0.75], (30, 1))
+    runs = make_runs(np.empty((30, 0)), weights, rng.normal(size=(30, 2)))
+    with pytest.raises(CausalMixError, match="the same mixture"):
+        fit_effects(runs, saturated(runs))

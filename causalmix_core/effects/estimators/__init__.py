@@ -65,9 +65,9 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
     "mixing_law": EstimatorInfo(
         label="Mixing law",
         source="power law in a weighted sum of the weights, after Ye et al. 2024 (arXiv 2403.16952)",
-        summary="Assumes that each loss falls by a power law in the useful part of the mixture. Needs few "
-        "runs and carries over to larger models; wrong where domains work against each other, and blind "
-        "to the pool state.",
+        summary="Assumes that each outcome is a power of the useful part of the mixture. Needs few runs and "
+        "carries over to larger models; wrong where domains work against each other, and blind to the pool "
+        "state, so it is biased where the state decided the mixtures.",
         make=MixingLaw,
         uses_state=False,
         few_runs=True,
@@ -76,15 +76,16 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
         label="Causal forest DML (as in the paper)",
         source="CausalMix, arXiv 2607.01104; Athey, Tibshirani and Wager 2019; Chernozhukov et al. 2018",
         summary="Takes out what the pool state explains by boosted trees, then lets a forest find where "
-        "effects of the logarithms of the weights differ. Needs 50 to 100 runs per domain.",
+        "effects of the logarithms of the weights differ. Needs 50 to 100 runs per domain; far below, one "
+        "effect holds for all pool states.",
         make=lambda: DoubleMachineLearning("forest", "log", nuisance="boosting"),
         orthogonal=True,
     ),
     "causal_forest_dml_curved": EstimatorInfo(
         label="Causal forest DML, curved",
-        source="Athey, Tibshirani and Wager 2019, on weights and one curvature term (own)",
-        summary="The causal forest on the weights themselves and a term that bends them, with ridge "
-        "regressions for what the pool state explains.",
+        source="Athey, Tibshirani and Wager 2019, on weights and their squares or w log w",
+        summary="The causal forest on the weights themselves and terms that bend them, with ridge "
+        "regressions for what the pool state explains. Needs 50 to 100 runs per domain.",
         make=lambda: DoubleMachineLearning("forest", "curved", nuisance="ridge"),
         orthogonal=True,
     ),
@@ -98,25 +99,27 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
     ),
     "linear_dml_curved": EstimatorInfo(
         label="Linear DML, curved",
-        source="Chernozhukov et al. 2018, on weights and one curvature term (own)",
-        summary="Linear DML on the weights themselves and a term that bends them. Good where the pool "
-        "state decided the mixtures and the surface is simple.",
+        source="Chernozhukov et al. 2018, on weights and their squares or w log w",
+        summary="Linear DML on the weights themselves and terms that bend them. Good where the pool "
+        "state decided the mixtures and the surface is simple; poor with many domains and few runs.",
         make=lambda: DoubleMachineLearning("linear", "curved", nuisance="ridge"),
         orthogonal=True,
     ),
     "s_learner": EstimatorInfo(
         label="S-learner (LightGBM on mixture and state)",
         source="Künzel et al. 2019; LightGBM, Ke et al. 2017",
-        summary="One boosted model of mixture and pool state together. Needs hundreds of runs, and its "
-        "surface is made of steps: effects are means over ten points.",
+        summary="One boosted model of mixture and pool state together, with small trees. It ranks mixtures "
+        "from a few dozen runs, but its effects need hundreds: its surface is made of steps, and effects "
+        "are means over ten points.",
         make=StateBoosting,
         step=TREE_STEP,
     ),
     "lightgbm": EstimatorInfo(
         label="LightGBM (as in RegMix)",
         source="RegMix, Liu et al. 2024 (arXiv 2407.01492)",
-        summary="Boosted trees on the weights alone, with RegMix's settings. It needs some hundred runs "
-        "and ignores the pool state, so it is biased where the state decided the mixtures.",
+        summary="Boosted trees on the weights alone, with RegMix's settings. It learns nothing from fewer "
+        "than 40 runs, is good from some hundreds on, and ignores the pool state, so it is biased where the "
+        "state decided the mixtures.",
         make=RegMixBoosting,
         step=TREE_STEP,
         uses_state=False,
@@ -124,8 +127,8 @@ ESTIMATORS: dict[EstimatorName, EstimatorInfo] = {
     "linear_regression": EstimatorInfo(
         label="Linear regression (as in RegMix)",
         source="RegMix, Liu et al. 2024 (arXiv 2407.01492)",
-        summary="A straight line in the weights, for comparison: it has no bend, so everything it suggests "
-        "is a corner.",
+        summary="A straight line in the weights alone, for comparison: it has no bend, so everything it "
+        "suggests is a corner.",
         make=LinearRegression,
         uses_state=False,
     ),

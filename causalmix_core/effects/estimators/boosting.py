@@ -6,13 +6,14 @@ published notebook, and is here to be compared with. `StateBoosting` is one mode
 together (the S-learner of Künzel et al. 2019) with smaller trees, which need far fewer runs.
 
 RegMix's notebook ends training when the error on the *test* runs stops falling, so its scores have seen the
-runs that they are scored on. Nothing is held out here: all iterations are done. At RegMix's learning rate
-that costs nothing measurable in rank correlation and leaks nothing.
+runs that they are scored on. Nothing is held out here: all iterations are done. Fitted to RegMix's 512 runs
+that gives the rank correlation on its 256 test runs that was published, .990, without having seen them.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,10 @@ class BoostedResponse:
         inputs = np.hstack([weights, state]) if self.with_state else weights
         with _quiet():
             return np.column_stack([m.predict(inputs) for m in self.models])
+
+    def restricted(self, outcomes: Sequence[int]) -> BoostedResponse:
+        """The models of some of the outcomes only."""
+        return BoostedResponse(tuple(self.models[i] for i in outcomes), self.with_state)
 
 
 class RegMixBoosting:

@@ -18,13 +18,16 @@ for each of them one effect holds for all states, and the fit says so in its `no
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from causalmix_core.effects.features import FeatureMap, choose_curved_map, choose_log_map
+from causalmix_core.effects.estimators.protocol import PointResponse
+from causalmix_core.effects.features import StandardMap, choose_curved_map, choose_log_map
 from causalmix_core.effects.sample import Sample
+from causalmix_core.errors import CausalMixError
 
 Final = Literal["linear", "forest"]
 Features = Literal["log", "curved"]
@@ -52,37 +55,48 @@ class DmlResponse:
         level: mean of the outcomes, shape (m,).
         spread: their standard deviation, shape (m,); the model is fitted to standardised outcomes.
         model: the fitted econml estimator.
+        outcomes: which of its outcomes to answer for.
         notes: what a curator should know of this fit, in sentences.
     """
 
-    map: FeatureMap
+    map: StandardMap
     modifiers: np.ndarray
     controls: np.ndarray
     level: np.ndarray
     spread: np.ndarray
     model: Any
+    outcomes: np.ndarray
     notes: tuple[str, ...]
 
     def mean(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Expected outcomes, shape (r, m)."""
-        m, features = len(self.level), self.map.features(weights)
-        nuisance = _nuisance_inputs(state[:, self.modifiers], state[:, self.controls])
+        # A search asks for a hundred thousand mixtures in one state; it is looked up once.
+        at = state[:1] if (state == state[:1]).all() else state
+        m, chosen, features = len(self.level), self.outcomes, self.map.features(weights)
+        inputs = _nuisance_inputs(at[:, self.modifiers], at[:, self.controls])
         with _quiet():
-            theta = self.theta(state)
-            baseline = np.mean([f.predict(nuisance).reshape(-1, m) for f in self.model.models_y[0]], axis=0)
+            baseline = np.mean([f.predict(inputs).reshape(-1, m) for f in self.model.models_y[0]], axis=0)
             expected = np.mean(
-                [f.predict(nuisance).reshape(features.shape) for f in self.model.models_t[0]], axis=0
+                [f.predict(inputs).reshape(-1, self.map.size) for f in self.model.models_t[0]], axis=0
             )
-        explained = baseline + np.einsum("rmf,rf->rm", theta, features - expected)
-        return np.asarray(self.level + self.spread * explained)
+        theta, moved = self.theta(at)[:, chosen], features - expected
+        gained = moved @ theta[0].T if len(theta) == 1 else np.einsum("rmf,rf->rm", theta, moved)
+        return np.asarray(self.level[chosen] + self.spread[chosen] * (baseline[:, chosen] + gained))
+
+    def restricted(self, outcomes: Sequence[int]) -> DmlResponse:
+        """The same fit, answering for some of the outcomes only."""
+        return replace(self, outcomes=self.outcomes[outcomes])
 
     def theta(self, state: np.ndarray) -> np.ndarray:
-        """Effect of each standardised feature on each standardised outcome, shape (r, m, features)."""
-        m, f = len(self.level), self.map.size
+        """Effect of each standardised feature on each standardised outcome.
+
+        Returns:
+            Shape (r, all outcomes, features), or (1, ...) where it is the same in all states.
+        """
         x = state[:, self.modifiers] if len(self.modifiers) else None
         with _quiet():
-            theta = np.asarray(self.model.const_marginal_effect(x)).reshape(-1, m, f)
-        return np.broadcast_to(theta, (len(state), m, f))
+            theta = np.asarray(self.model.const_marginal_effect(x))
+        return theta.reshape(-1, len(self.level), self.map.size)
 
 
 class DoubleMachineLearning:
@@ -101,12 +115,21 @@ class DoubleMachineLearning:
         self.nuisance = nuisance
 
     def fit(self, sample: Sample, seed: int) -> DmlResponse:
-        """Fit all outcomes together; the seed decides folds and trees."""
+        """Fit all outcomes together; the seed decides folds and trees.
+
+        Raises:
+            CausalMixError: all runs have the same mixture.
+        """
         level, spread = sample.outcomes.mean(axis=0), sample.outcomes.std(axis=0)
         scaled = (sample.outcomes - level) / spread
         choose = choose_log_map if self.features == "log" else choose_curved_map
-        chosen = choose(sample.weights, sample.state, scaled)
         modifiers, notes = _affordable_modifiers(sample)
+        chosen = choose(sample.weights, sample.state, modifiers, scaled)
+        if not chosen.size:
+            raise CausalMixError(
+                "All runs have the same mixture, so nothing tells what moving a weight would do. Launch "
+                "probes with different mixtures."
+            )
         controls = np.setdiff1d(np.arange(sample.state.shape[1]), modifiers)
         model = self._model(len(sample), sample.state.shape[1], len(modifiers) > 0, seed)
         with _quiet():
@@ -117,7 +140,8 @@ class DoubleMachineLearning:
                 W=sample.state[:, controls] if len(controls) else None,
                 inference=None,
             )
-        return DmlResponse(chosen, modifiers, controls, level, spread, model, notes)
+        every = np.arange(len(level))
+        return DmlResponse(chosen, modifiers, controls, level, spread, model, every, notes)
 
     def _model(self, runs: int, states: int, modified: bool, seed: int) -> Any:  # noqa: ANN401
         from econml.dml import CausalForestDML, LinearDML
@@ -175,15 +199,41 @@ def nuisance_model(kind: Nuisance, runs: int, states: int) -> Any:  # noqa: ANN4
     return make_pipeline(StandardScaler(), Ridge(alpha=1.0))
 
 
-def _nuisance_inputs(modifiers: np.ndarray, controls: np.ndarray) -> np.ndarray:
-    """econml's order of the columns; without a state it hands its models a column of ones."""
-    inputs = np.hstack([modifiers, controls])
+def _nuisance_inputs(*states: np.ndarray) -> np.ndarray:
+    """States beside each other, for econml modifiers first; where there are none a column of ones."""
+    inputs = np.hstack(states)
     return inputs if inputs.shape[1] else np.ones((len(inputs), 1))
 
 
-def residual_score(train: Sample, held: Sample, response: Any) -> np.ndarray:
-    """stub"""
-    return np.zeros(held.outcomes.shape[1])
+def residual_score(train: Sample, held: Sample, response: PointResponse) -> np.ndarray:
+    """How much of what the pool state leaves unexplained in held-out outcomes the effects explain.
+
+    The R-loss of Nie and Wager (2021, "Quasi-oracle estimation of heterogeneous treatment effects"), which
+    econml's RScorer uses: what is left of an outcome once the state's prediction is taken out, against what
+    is left of the effect of its mixture once the mean effect in its state is taken out. Only effects count;
+    what a surface says of the state itself does not. Unlike econml's, the score is relative to no effect at
+    all rather than to one effect for all states, and any surface can be scored.
+
+    Args:
+        train: the runs that the response was fitted to; the nuisance models are fitted to them too.
+        held: runs that neither has seen.
+        response: a surface fitted to `train`.
+
+    Returns:
+        Shape (m,): 1 where the effects explain everything, 0 where they do as well as none, negative below.
+    """
+    centre = train.weights.mean(axis=0)
+
+    def effect(sample: Sample) -> np.ndarray:
+        still = np.broadcast_to(centre, sample.weights.shape)
+        return np.asarray(response.mean(sample.weights, sample.state) - response.mean(still, sample.state))
+
+    model = nuisance_model("ridge", len(train), train.state.shape[1])
+    model.fit(_nuisance_inputs(train.state), np.hstack([train.outcomes, effect(train)]))
+    outcome, expected = np.hsplit(model.predict(_nuisance_inputs(held.state)), 2)
+    left = held.outcomes - outcome
+    unexplained = ((left - (effect(held) - expected)) ** 2).sum(axis=0)
+    return np.asarray(1 - unexplained / (left**2).sum(axis=0))
 
 
 def _quiet() -> warnings.catch_warnings:

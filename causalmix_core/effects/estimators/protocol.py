@@ -31,6 +31,10 @@ class PointResponse(Protocol):
         """
         ...
 
+    def restricted(self, outcomes: Sequence[int]) -> PointResponse:
+        """The same surface of some of the outcomes only, for many questions about few of them."""
+        ...
+
 
 @runtime_checkable
 class Response(PointResponse, Protocol):
@@ -65,6 +69,52 @@ class Response(PointResponse, Protocol):
 
     def restricted(self, outcomes: Sequence[int]) -> Response:
         """The same surface of some of the outcomes only, for many questions about few of them."""
+        ...
+
+
+@runtime_checkable
+class ComparesStates(Protocol):
+    """A surface that knows how errors in two pool states go together.
+
+    Without it, the error of a difference between two states is taken to be the sum of both errors, which it
+    never exceeds.
+    """
+
+    def contrast_apart(
+        self, start: np.ndarray, end: np.ndarray, state: np.ndarray, other: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How much larger a change of the mean is in another pool state.
+
+        Args:
+            start: shape (c, d), or (1, d) for all.
+            end: shape (c, d).
+            state: shape (p,).
+            other: shape (p,).
+
+        Returns:
+            The change in `other` less the change in `state`, and its standard error, shape (c, m) each.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersManyStates(Protocol):
+    """A surface that answers for many pool states at once, much faster than for one after the other."""
+
+    def contrast_over(
+        self, start: np.ndarray, end: np.ndarray, states: np.ndarray, *, errors: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """How the mean changes from one mixture to another in each of many pool states.
+
+        Args:
+            start: shape (c, d).
+            end: shape (c, d).
+            states: shape (s, p).
+            errors: whether to give standard errors too.
+
+        Returns:
+            The change and its standard error or None, shape (s, c, m) each.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ slopes carry what the state does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,10 @@ class LinearResponse:
     def mean(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Expected outcomes, shape (r, m); the state plays no part."""
         return np.asarray(self.level + (weights - self.centre) @ self.slopes)
+
+    def restricted(self, outcomes: Sequence[int]) -> LinearResponse:
+        """The lines of some of the outcomes only."""
+        return LinearResponse(self.centre, self.level[outcomes], self.slopes[:, outcomes])
 
 
 class LinearRegression:

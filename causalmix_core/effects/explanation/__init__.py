@@ -3,7 +3,7 @@
 Everything here reads an `EffectModel`, whichever estimator fitted it, and returns plain data; pages draw it.
 """
 
-from causalmix_core.effects.explanation.asking import changing_states, state_name, why_none
+from causalmix_core.effects.explanation.asking import Estimate, changing_states, state_name, why_none
 from causalmix_core.effects.explanation.contributions import Contributions, Tendency, contributions, shapley
 from causalmix_core.effects.explanation.curves import (
     EffectCurve,
@@ -13,16 +13,16 @@ from causalmix_core.effects.explanation.curves import (
     response_curve,
 )
 from causalmix_core.effects.explanation.interpreter_tree import InterpreterTree, Node, Split, interpreter_tree
+from causalmix_core.effects.explanation.pair_interactions import interactions
 from causalmix_core.effects.explanation.sentences import (
     Dependence,
-    Estimate,
     effect_sentence,
     effect_sentences,
+    interaction_sentence,
 )
 from causalmix_core.effects.explanation.surfaces import (
     PairSurface,
     TriangleSurface,
-    interactions,
     pair_surface,
     triangle_surface,
 )
@@ -45,6 +45,7 @@ __all__ = [
     "effect_curves",
     "effect_sentence",
     "effect_sentences",
+    "interaction_sentence",
     "interactions",
     "interpreter_tree",
     "pair_surface",

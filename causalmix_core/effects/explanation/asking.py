@@ -1,12 +1,13 @@
 """What every explanation asks first: which pool states may change an effect, and where the runs were.
 
-Only states that varied in the runs and that the graph lets reach the outcome can change an effect on it. Where
-there are none, an explanation says why instead of drawing a flat line.
+Only states that varied in the runs and that the graph lets reach the outcome can change an effect on it.
+Where there are none, an explanation says why instead of drawing a flat line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +20,25 @@ LOW, HIGH = 0.05, 0.95
 """Quantiles of the runs' states that count as a low and a high value."""
 NEGLIGIBLE = 1e-9
 """Spread of a state, relative to its size, that is rounding."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95% interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether it can be told from zero."""
+        return self.lower > 0 or self.upper < 0
+
+    @property
+    def sign(self) -> int:
+        """-1, 0 or 1, of the value."""
+        return int(np.sign(self.value))
 
 
 def check_asked(model: EffectModel, domain: str | None, outcome: str) -> None:
@@ -46,7 +66,7 @@ def changing_states(model: EffectModel, outcome: str) -> list[str]:
 
 
 def why_none(model: EffectModel, outcome: str) -> str:
-    """Why no pool state can change an effect on `outcome`, in words; only where `changing_states` is empty."""
+    """Why no pool state can change an effect on `outcome`, in words, where `changing_states` is empty."""
     if not model.identifications[outcome].treatments:
         return f"Under this graph no mixture changes {outcome}, so there is no effect to explain."
     if not _fitted(model, outcome):
@@ -84,7 +104,7 @@ def pool_state(model: EffectModel, state: Mapping[str, float]) -> np.ndarray:
 
 
 def run_states(model: EffectModel, most: int) -> np.ndarray:
-    """Pool states of the runs, each once, shape (s, p); of more than `most` a random part, always the same."""
+    """Pool states of the runs, each once, shape (s, p); `most` of them at random, always the same."""
     states = np.unique(model.runs.state(), axis=0)
     if len(states) > most:
         states = states[np.sort(np.random.default_rng(0).choice(len(states), most, replace=False))]

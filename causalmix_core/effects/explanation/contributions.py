@@ -1,10 +1,10 @@
 """Which pool state moves the effect of which domain: Shapley values of the effect as a function of the state.
 
 The states are the players and the effect at a run's state, less the effect in the middle of the runs' states,
-is what they share (Shapley 1953; Lundberg and Lee 2017, arXiv 1705.07874; with one reference state: Sundararajan
-and Najmi 2020, arXiv 1908.08474). There are few states, so every coalition is evaluated: the values are exact
-for the fitted effects and add up, where sampling (kernel SHAP) or a stand-in for the model (tree SHAP on the
-interpreter) would bring an error of their own.
+is what they share (Shapley 1953; Lundberg and Lee 2017, arXiv 1705.07874; with one reference state:
+Sundararajan and Najmi 2020, arXiv 1908.08474). There are few states, so every coalition is evaluated: the
+values are exact for the fitted effects and add up, where sampling (kernel SHAP) or a stand-in for the model
+(tree SHAP on the interpreter) would bring an error of their own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Contributions:
             for i, s in enumerate(self.states)
         ]
         table = pd.DataFrame(rows, columns=["domain", "outcome", "state", "size", "tendency"])
-        return table.sort_values(["size", "domain", "state"], ascending=[False, True, True], ignore_index=True)
+        return table.sort_values(
+            ["size", "domain", "state"], ascending=[False, True, True], ignore_index=True
+        )
 
     def _tendency(self, state: int, domain: int) -> Tendency:
         from scipy.stats import rankdata

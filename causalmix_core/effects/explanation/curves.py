@@ -127,9 +127,8 @@ def dependence(
 ) -> pd.DataFrame:
     """Effects where each pool state is low and where it is high, all others as they are in the pool.
 
-    Low and high are the 5% and the 95% quantile of the runs. The effect depends on the state distinguishably
-    where the two 95% bands keep apart. That is a cautious rule: it asks for a gap of about 2.8 standard errors
-    of the difference where the two errors are independent.
+    Low and high are the 5% and the 95% quantile of the runs. The difference has an interval of its own: most
+    of what is unknown about an effect is unknown in both states alike.
 
     Args:
         model: fitted effects.
@@ -140,7 +139,8 @@ def dependence(
 
     Returns:
         Columns domain, outcome, state, low, high (values of the state), low_effect, low_lower, low_upper,
-        high_effect, high_lower, high_upper, distinguishable. One row for each state that may change the effect.
+        high_effect, high_lower, high_upper, difference (high less low), difference_lower, difference_upper,
+        distinguishable. One row for each state that may change the effect.
 
     Raises:
         CausalMixError: unknown domain or outcome; the state or the mixture does not fit the runs.
@@ -153,12 +153,14 @@ def dependence(
     names = [s for s in model.runs.states if any(s in m for m in may.values())]
     columns = ["domain", "outcome", "state", "low", "high"]
     columns += [f"{end}_{part}" for end in ("low", "high") for part in ("effect", "lower", "upper")]
+    columns += ["difference", "difference_lower", "difference_upper"]
     if not names:
         return pd.DataFrame(columns=[*columns, "distinguishable"])
     ends = {n: np.quantile(_column(model, n), [LOW, HIGH]) for n in names}
     at = np.concatenate([_moved(here, model.runs.states.index(n), ends[n]) for n in names])
     effects, halves = model.effects_over(at, mixture, domains=chosen, outcomes=wanted, errors=True)
     assert halves is not None
+    apart, wide = model.effects_apart(at[::2], at[1::2], mixture, domains=chosen, outcomes=wanted)
     rows = []
     for i, name in enumerate(names):
         for k, domain in enumerate(chosen):
@@ -168,10 +170,12 @@ def dependence(
                     for end in (2 * i, 2 * i + 1):
                         value, half = float(effects[end, k, m]), float(halves[end, k, m])
                         row += [value, value - half, value + half]
+                    value, half = float(apart[i, k, m]), float(wide[i, k, m])
+                    row += [value, value - half, value + half]
                     rows.append(row)
     frame = pd.DataFrame(rows, columns=columns)
-    apart = (frame["low_upper"] < frame["high_lower"]) | (frame["high_upper"] < frame["low_lower"])
-    return frame.assign(distinguishable=apart)
+    clear = (frame["difference_lower"] > 0) | (frame["difference_upper"] < 0)
+    return frame.assign(distinguishable=clear)
 
 
 def response_curve(
@@ -207,7 +211,9 @@ def response_curve(
     candidates = start * ((1 - weights) / (1 - start[k]))[:, None]
     candidates[:, k] = weights
     change, error = model.changes(state, mixture, candidates, outcome)
-    half = error * model.interval_quantile(outcome)
+    moved = weights != start[k]
+    change = np.where(moved, change, 0.0)
+    half = np.where(moved, error * model.interval_quantile(outcome), 0.0)
     level = model.predict(start[None], pool_state(model, state)[None], [outcome])["mean"].iloc[0]
     return ResponseCurve(
         domain, outcome, weights, change, change - half, change + half, float(level), tried, float(start[k])

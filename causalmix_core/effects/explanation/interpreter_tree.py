@@ -1,21 +1,22 @@
 """A few rules on the pool state that reproduce how an effect differs between pools, as a small tree.
 
-This is the CATE interpreter of the CausalMix paper (arXiv 2607.01104; econml's SingleTreeCateInterpreter), for
-any estimator: a shallow regression tree is grown on the effects that the model sees in the runs' pool states.
-It explains the model, not the pool, so it comes with its fidelity: how much of the effects' variation the rules
-reproduce in pool states that the tree was not grown from.
+This is the CATE interpreter of the CausalMix paper (arXiv 2607.01104; econml's SingleTreeCateInterpreter),
+for any estimator: a shallow regression tree is grown on the effects that the model sees in the runs' pool
+states. It explains the model, not the pool, so it comes with its fidelity: how much of the effects' variation
+the rules reproduce in pool states that the tree was not grown from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from causalmix_core.effects.explanation.asking import (
+    Estimate,
     changing_states,
     check_asked,
     run_states,
@@ -64,17 +65,16 @@ class Split:
     Attributes:
         state: column of the pool state.
         threshold: in the state's own unit.
+        below: where the state is at most the threshold.
+        above: where it is more.
+        difference: effect in the middle of the states of `above` less that in the middle of `below`.
     """
 
     state: str
     threshold: float
     below: Node
     above: Node
-
-    @property
-    def clear(self) -> bool:
-        """Whether the bands of both sides keep apart; else the runs cannot tell them from each other."""
-        return self.below.upper < self.above.lower or self.above.upper < self.below.lower
+    difference: Estimate
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,13 @@ class InterpreterTree:
     fidelity: float
     words: str
 
+    def nodes(self) -> list[Node]:
+        """All nodes, each before those below it, the left side first."""
+        return list(walk(self.root))
+
     def leaves(self) -> list[Node]:
         """The leaves from left to right."""
-        return [n for n in walk(self.root) if n.split is None]
+        return [n for n in self.nodes() if n.split is None]
 
     def path(self, state: Mapping[str, float]) -> list[Node]:
         """The nodes that a pool state passes, from the root to its leaf."""
@@ -150,15 +154,28 @@ def interpreter_tree(
     if effect.std() <= max(INDISTINCT * half.mean(), 1e-9 * np.abs(effect).max()):
         words = f"The model sees the same effect of {domain} on {outcome} in all pool states of the runs."
         return InterpreterTree(domain, outcome, None, math.nan, words)
-    root, fidelity = grow(states[:, columns], effect, half, names, depth)
+
+    def apart(below: np.ndarray, above: np.ndarray) -> Estimate:
+        middle, other = (states[side].mean(axis=0)[None] for side in (below, above))
+        value, wide = model.effects_apart(middle, other, mixture, domains=[domain], outcomes=[outcome])
+        return Estimate(*(float(value[0, 0, 0] + part * wide[0, 0, 0]) for part in (0, -1, 1)))
+
+    root, fidelity = grow(states[:, columns], effect, half, names, depth, apart)
     if root.split is None:
-        words = "No rule on a single pool state divides the effects: they hardly differ, or only in few states."
+        words = (
+            "No rule on a single pool state divides the effects: they hardly differ, or only in few states."
+        )
         return InterpreterTree(domain, outcome, None, math.nan, words)
     return InterpreterTree(domain, outcome, root, fidelity, _words(root, fidelity))
 
 
 def grow(
-    states: np.ndarray, effect: np.ndarray, half: np.ndarray, names: list[str], depth: int
+    states: np.ndarray,
+    effect: np.ndarray,
+    half: np.ndarray,
+    names: list[str],
+    depth: int,
+    apart: Callable[[np.ndarray, np.ndarray], Estimate],
 ) -> tuple[Node, float]:
     """Grow a tree on effects and say how well it reproduces those that it has not seen.
 
@@ -168,13 +185,14 @@ def grow(
         half: half the 95% intervals, shape (s,).
         names: of the columns.
         depth: of the tree, at most.
+        apart: given masks (s,) of two sides, how much larger the effect is in the second.
 
     Returns:
         The root and the R2 in left-out folds.
     """
     tree = _fit(states, effect, depth)
     seen = np.asarray(tree.decision_path(states).toarray(), dtype=bool)
-    return _node(tree.tree_, 0, seen, effect, half, names), _held_out(states, effect, depth)
+    return _node(tree.tree_, 0, seen, effect, half, names, apart), _held_out(states, effect, depth)
 
 
 def _fit(states: np.ndarray, effect: np.ndarray, depth: int) -> DecisionTreeRegressor:
@@ -200,7 +218,13 @@ def _held_out(states: np.ndarray, effect: np.ndarray, depth: int) -> float:
 
 
 def _node(
-    tree: object, at: int, seen: np.ndarray, effect: np.ndarray, half: np.ndarray, names: list[str]
+    tree: object,
+    at: int,
+    seen: np.ndarray,
+    effect: np.ndarray,
+    half: np.ndarray,
+    names: list[str],
+    apart: Callable[[np.ndarray, np.ndarray], Estimate],
 ) -> Node:
     """sklearn's flat arrays as nodes; `seen[:, i]` says which states pass node i."""
     here = seen[:, at]
@@ -211,8 +235,9 @@ def _node(
         split = Split(
             state=names[int(tree.feature[at])],  # type: ignore[attr-defined]
             threshold=float(tree.threshold[at]),  # type: ignore[attr-defined]
-            below=_node(tree, left, seen, effect, half, names),
-            above=_node(tree, right, seen, effect, half, names),
+            below=_node(tree, left, seen, effect, half, names, apart),
+            above=_node(tree, right, seen, effect, half, names, apart),
+            difference=apart(seen[:, left], seen[:, right]),
         )
     return Node(int(here.sum()), mean, mean - band, mean + band, split)
 
@@ -227,10 +252,10 @@ def _words(root: Node, fidelity: float) -> str:
     )
     if fidelity < 0.5:
         first += " That is little: look at the curves instead."
-    clear = [s for s in splits if s.clear]
+    clear = [s for s in splits if s.difference.clear]
     if clear:
         return f"{first} The difference by {state_name(clear[0].state)} is larger than the uncertainty."
     return (
-        f"{first} All differences lie within the uncertainty: these runs cannot tell whether the effect depends "
-        "on the pool state."
+        f"{first} All differences lie within the uncertainty: these runs cannot tell whether the effect "
+        "depends on the pool state."
     )

@@ -1,7 +1,7 @@
 """One sentence per effect, in words that a curator can act on, and never surer than the interval.
 
 "Cannot be told from zero" is an answer of its own. A pool state is mentioned only where the effect differs
-between its low and its high values by more than both bands. A domain that the graph excludes is said to displace
+distinguishably between its low and its high values. A domain that the graph excludes is said to displace
 others, not to act.
 """
 
@@ -11,10 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from causalmix_core.effects.explanation.asking import state_name
+from causalmix_core.effects.explanation.asking import Estimate, state_name
 from causalmix_core.effects.explanation.curves import dependence
 from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.effects.model import EffectModel
@@ -26,36 +25,13 @@ MOST_DECIMALS = 8
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A number with its 95% interval."""
-
-    value: float
-    lower: float
-    upper: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether it can be told from zero."""
-        return self.lower > 0 or self.upper < 0
-
-    @property
-    def sign(self) -> int:
-        """-1, 0 or 1, of the value."""
-        return int(np.sign(self.value))
-
-
-@dataclass(frozen=True)
 class Dependence:
-    """The effect where a pool state is low and where it is high."""
+    """The effect where a pool state is low and where it is high, and the second less the first."""
 
     state: str
     low: Estimate
     high: Estimate
-
-    @property
-    def clear(self) -> bool:
-        """Whether the two bands keep apart."""
-        return self.low.upper < self.high.lower or self.high.upper < self.low.lower
+    difference: Estimate
 
 
 def effect_sentences(
@@ -76,39 +52,44 @@ def effect_sentences(
         CausalMixError: the state or the mixture does not fit the runs.
     """
     effects = model.effects(state, mixture)
-    strongest: dict[tuple[str, str], Dependence] = {}
-    gaps: dict[tuple[str, str], float] = {}
-    table = dependence(model, state, mixture)
-    for row in table[table["distinguishable"].astype(bool)].itertuples():
-        key = (row.domain, row.outcome)
-        gap = max(row.low_lower - row.high_upper, row.high_lower - row.low_upper)
-        if key not in gaps or gap > gaps[key]:
-            gaps[key] = gap
-            strongest[key] = Dependence(
-                row.state,
-                Estimate(row.low_effect, row.low_lower, row.low_upper),
-                Estimate(row.high_effect, row.high_lower, row.high_upper),
-            )
+    strongest = _strongest(dependence(model, state, mixture))
     fitted = {o for g in model.groups for o in g.outcomes}
     said, on = [], []
-    for row in effects.itertuples():
-        found = model.identifications[row.outcome]
-        depends = strongest.get((row.domain, row.outcome))
-        if row.outcome not in fitted:
-            said.append(f"{_capital(outcome_words(row.outcome))} does not move with {row.domain}: {row.basis}")
-        else:
-            said.append(
-                effect_sentence(
-                    row.domain,
-                    row.outcome,
-                    Estimate(row.effect, row.lower, row.upper),
-                    depends,
-                    excluded=WEIGHT + row.domain in found.excluded,
-                    identified=found.identified,
-                )
+    for row in effects.to_dict("records"):
+        domain, outcome = row["domain"], row["outcome"]
+        found, depends = model.identifications[outcome], strongest.get((domain, outcome))
+        if outcome in fitted:
+            words = effect_sentence(
+                domain,
+                outcome,
+                Estimate(row["effect"], row["lower"], row["upper"]),
+                depends,
+                excluded=WEIGHT + domain in found.excluded,
+                identified=found.identified,
             )
+        else:
+            words = f"{_capital(outcome_words(outcome))} does not move with {domain}: {row['basis']}"
+        said.append(words)
         on.append(depends.state if depends else "")
     return effects.assign(depends_on=on, sentence=said)
+
+
+def _strongest(table: pd.DataFrame) -> dict[tuple[str, str], Dependence]:
+    """By domain and outcome, the pool state whose difference is surest, of those that are distinguishable."""
+    found: dict[tuple[str, str], Dependence] = {}
+    for row in table[table["distinguishable"].astype(bool)].to_dict("records"):
+        low, high = (
+            Estimate(*(row[f"{end}_{p}"] for p in ("effect", "lower", "upper"))) for end in ("low", "high")
+        )
+        apart = Estimate(row["difference"], row["difference_lower"], row["difference_upper"])
+        key = (row["domain"], row["outcome"])
+        if key not in found or _sureness(apart) > _sureness(found[key].difference):
+            found[key] = Dependence(row["state"], low, high, apart)
+    return found
+
+
+def _sureness(estimate: Estimate) -> float:
+    return abs(estimate.value) / max((estimate.upper - estimate.lower) / 2, 1e-300)
 
 
 def effect_sentence(
@@ -137,16 +118,14 @@ def effect_sentence(
         raise ValueError(f"the effect of {domain} on {outcome} is not finite: {effect}")
     on = outcome_words(outcome)
     point = f"one more point of {domain}, taken from the rest,"
-    clause = _clause(effect, depends, on) if depends is not None and depends.clear else ""
+    clause = _clause(effect, depends, on) if depends is not None and depends.difference.clear else ""
     if effect.clear:
-        decimals = _decimals(effect)
-        size, low, high = (
-            _number(abs(v), decimals) for v in (effect.value, *sorted((effect.lower, effect.upper), key=abs))
-        )
         side = "; higher is better" if direction_of(outcome) == "higher" else ""
-        what = f"{point} {_verb(effect.sign)} {on} by {size} (95% {low} to {high}{side}) in this pool{clause}"
+        what = f"{point} {_verb(effect.sign)} {on} by {_size(effect, side)} in this pool{clause}"
     else:
-        what = f"the effect of {point} on {on} cannot be told from zero in this pool ({_around(effect)}){clause}"
+        what = (
+            f"the effect of {point} on {on} cannot be told from zero in this pool ({_around(effect)}){clause}"
+        )
     if excluded:
         what = (
             f"{domain} has no effect of its own on {on} under this graph; what remains comes from what it "
@@ -157,6 +136,34 @@ def effect_sentence(
     return f"{_capital(what)}."
 
 
+def interaction_sentence(
+    first: str, second: str, outcome: str, together: Estimate, step: float, *, inside: bool
+) -> str:
+    """Say in words what two domains do together.
+
+    Args:
+        first: a domain.
+        second: another.
+        outcome: what they act on.
+        together: what both do beyond the sum of what each does alone.
+        step: weight that each gains.
+        inside: whether the runs tried such weights.
+    """
+    on, points = outcome_words(outcome), f"{100 * step:.0f} more points"
+    if together.clear:
+        verb = _verb(together.sign).removesuffix("s")
+        what = (
+            f"{points} of {first} and {second} each {verb} {on} by {_size(together)} beyond the sum of what "
+            "each does alone"
+        )
+    else:
+        what = (
+            f"{first} and {second} add up as far as these runs tell: what {points} of each do beyond the sum "
+            f"cannot be told from zero ({_around(together)})"
+        )
+    return _capital(what) + ("." if inside else "; no run had such weights, so this is a guess.")
+
+
 def outcome_words(outcome: str) -> str:
     """An outcome as it is named in a sentence."""
     return "the objective" if outcome == OBJECTIVE else outcome
@@ -165,13 +172,13 @@ def outcome_words(outcome: str) -> str:
 def _clause(effect: Estimate, depends: Dependence, on: str) -> str:
     """What the effect does where the pool state is low or high."""
     name, ends = state_name(depends.state), ((depends.high, "high"), (depends.low, "low"))
-    if not effect.clear:  # bands that keep apart cannot both hold zero
-        told = (f"{_verb(e.sign)} {on} when {name} is {where}" for e, where in ends if e.clear)
-        return "; it " + " and ".join(told)
+    if not effect.clear:
+        told = [f"{_verb(e.sign)} {on} when {name} is {where}" for e, where in ends if e.clear]
+        return f"; it {' and '.join(told)}" if told else ""
     for end, where in ends:
         if end.clear and end.sign == -effect.sign:
             return f"; the effect turns round when {name} is {where}"
-    grows = effect.sign * (depends.high.value - depends.low.value) > 0
+    grows = effect.sign * depends.difference.sign > 0
     return f"; the effect {'grows' if grows else 'fades'} when {name} is high"
 
 
@@ -183,6 +190,13 @@ def _capital(text: str) -> str:
     """Domains keep their case: only the articles and numerals that open a sentence are written large."""
     first = text.split(" ", 1)[0]
     return text[0].upper() + text[1:] if first in ("one", "the") else text
+
+
+def _size(effect: Estimate, side: str = "") -> str:
+    """A clear effect without its sign, and its interval, the end nearer to zero first."""
+    ends = sorted((effect.lower, effect.upper), key=abs)
+    value, low, high = (_number(abs(v), _decimals(effect)) for v in (effect.value, *ends))
+    return f"{value} (95% {low} to {high}{side})"
 
 
 def _around(effect: Estimate) -> str:
@@ -206,7 +220,7 @@ def _decimals(effect: Estimate) -> int:
 
 def _number(value: float, decimals: int) -> str:
     """A size with so many decimals; one that would look like zero keeps its first digit."""
-    if 0 < value < 0.5 * 10.0**-decimals:
+    if 0 < value <= 0.5 * 10.0**-decimals:
         decimals = -math.floor(math.log10(value))
     if decimals > MOST_DECIMALS:
         return f"{value:.1e}" if value else "0"

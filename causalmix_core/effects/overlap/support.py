@@ -196,12 +196,13 @@ def point_support(
     ]
     if nearest > usual:
         said.append(
-            f"The nearest run differs by {nearest:.0%} of the weight; runs lie within {usual:.0%} of each other."
+            f"The nearest run differs by {nearest:.0%} of the weight; runs lie within {usual:.0%} of each "
+            "other."
         )
     if distance is not None and state_usual is not None and distance > state_usual:
         said.append(
-            f"The pool state lies {distance:.1f} standard deviations from the runs' centre; 95% of the runs lie "
-            f"within {state_usual:.1f}."
+            f"The pool state lies {distance:.1f} standard deviations from the runs' centre; 95% of the runs "
+            f"lie within {state_usual:.1f}."
         )
     inside = not said
     words = " ".join(said) + " What is said here is extrapolated." if said else "It lies among the runs."
@@ -249,8 +250,9 @@ def _warnings(
     if has_state and n < ENOUGH_RUNS * k:
         few = "too few" if n < FEW_RUNS * k else "just enough"
         said.append(
-            f"{n} runs for {k} domains ({n / k:.0f} per domain) are {few} to see how effects depend on the pool "
-            f"state: that takes {FEW_RUNS} to {ENOUGH_RUNS} per domain, {FEW_RUNS * k} to {ENOUGH_RUNS * k} runs."
+            f"{n} runs for {k} domains ({n / k:.0f} per domain) are {few} to see how effects depend on the "
+            f"pool state: that takes {FEW_RUNS} to {ENOUGH_RUNS} per domain, {FEW_RUNS * k} to "
+            f"{ENOUGH_RUNS * k} runs."
         )
     thin = [f"{d.domain} ({d.runs_with})" for d in domains if d.runs_with < FEW_WITH]
     if thin:
@@ -268,8 +270,8 @@ def _warnings(
         narrow += [d for d, ratio in region.spread.items() if ratio < NARROW and d not in narrow]
         if narrow:
             said.append(
-                f"{where} the runs hardly vary {', '.join(sorted(narrow))} (less than half as much as elsewhere): "
-                "effects there lean on runs in other pool states."
+                f"{where} the runs hardly vary {', '.join(sorted(narrow))} (less than half as much as "
+                "elsewhere): effects there lean on runs in other pool states."
             )
     return said
 

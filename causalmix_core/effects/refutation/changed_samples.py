@@ -25,7 +25,7 @@ def placebo(sample: Sample, order: np.ndarray) -> Sample:
 
 
 def dummy_outcome(sample: Sample, order: np.ndarray) -> Sample:
-    """Outcomes that the mixture cannot have caused: the part that the pool state predicts, and shuffled noise.
+    """Outcomes that no mixture has caused: what the pool state predicts of them, and shuffled noise.
 
     The pool state is related to weights and outcomes as before, so an estimator that does not adjust for it
     finds effects here that are not there.

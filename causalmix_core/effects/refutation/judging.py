@@ -4,9 +4,9 @@ Effects are compared in their own standard errors wherever chance is judged. Shu
 the mixtures explain into noise, so effects of shuffled runs scatter far more widely than the real ones; taken
 as they are, a small effect that is surely there would drown in what is really the signal of its neighbours.
 
-Where many effects are shown, one of them looks sure by chance. So an effect passes only if it is surer than the
-surest of all effects in (nearly) all sets of shuffled runs (the maximum statistic of Westfall and Young 1993);
-one that only beats its own shuffled versions is called weak.
+Where many effects are shown, one of them looks sure by chance. So an effect passes only if it is surer than
+the surest of all effects in (nearly) all sets of shuffled runs (the maximum statistic of Westfall and Young
+1993); one that is merely surer than most is called weak.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ import numpy as np
 from causalmix_core.effects.refutation.result import Check, RefuterName, Verdict
 
 LEVEL = 0.05
-"""Of p-values: at most this for an effect to be called surer than chance."""
+"""Chance that an effect passes placebo or dummy outcome where no domain has any effect on anything."""
+FEWEST_REPLICATES_TO_PASS = 19
+"""Sets of runs without effects from which on that chance can be shown to be so small: 1 / (19 + 1)."""
+CHANCE = 0.10
+"""An effect fails if, where there are none, more than this share of the effects on its outcome are as sure.
+An honest interval of 95% lets 5% through; one that lets twice as many through is none."""
 BIAS_PASSED, BIAS_FAILED = 0.25, 0.5
-"""Mean effect on a dummy outcome, as a share of the effect itself."""
-BIAS_SURE = 3.0
-"""Standard errors that this mean must lie away from zero to count."""
-MOVED_PASSED, MOVED_FAILED = 0.5, 1.0
-"""Movement under a random common cause, in standard errors of the effect."""
+"""Mean effect where there is none, as a share of the real one."""
+BIAS_SURE = 2.0
+"""Mean of that effect in its own standard errors, from which on it is a bias and not chance."""
+MOVED_PASSED, MOVED_FAILED = (0.5, 0.1), (1.0, 0.25)
+"""Movement under a random common cause: in standard errors, and as a share of the effect. Either is enough to
+pass; both must be exceeded to fail."""
 SUBSET_PASSED, SUBSET_FAILED = 1.0, 2.0
 """Movement in subsets, in standard errors; 80% of the runs are expected to move an effect by half of one."""
 SIGN_PASSED, SIGN_FAILED = 0.95, 0.8
@@ -42,21 +48,23 @@ class Estimate:
         effect: per +1 point.
         error: standard error.
         half: half the 95% interval, calibrated.
+        outcome: which outcome each is on, as integers.
     """
 
     effect: np.ndarray
     error: np.ndarray
     half: np.ndarray
+    outcome: np.ndarray
 
     @property
     def shown(self) -> np.ndarray:
         """Which are distinguishable from zero."""
-        return np.abs(self.effect) > self.half
+        return np.asarray(np.abs(self.effect) > self.half)
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """The same effects in changed runs, shape (replicates, effects) each; NaN where a fit was impossible."""
+    """The same effects in changed runs, shape (replicates, effects) each."""
 
     effect: np.ndarray
     error: np.ndarray
@@ -72,49 +80,47 @@ def judge_null(refuter: RefuterName, estimate: Estimate, found: Replicates) -> l
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         real = np.abs(estimate.effect) / estimate.error
-        chance = np.where(found.error > 0, np.abs(found.effect) / found.error, 0.0)
-    chance[~np.isfinite(found.effect)] = np.nan
-    usable = np.isfinite(chance).any(axis=1)
-    effect, chance = found.effect[usable], chance[usable]
-    b = len(chance)
-    surest = np.nanmax(chance, axis=1, initial=0.0) if b else np.empty(0)
-    own = (1 + (np.nan_to_num(chance) >= real).sum(axis=0)) / (b + 1)
+        signed = np.where(found.error > 0, found.effect / found.error, 0.0)
+    chance, b = np.abs(signed), len(signed)
+    surest = chance.max(axis=1)
     family = (1 + (surest[:, None] >= real).sum(axis=0)) / (b + 1)
-    mean, spread = _moments(effect)
+    mean, spread = _moments(found.effect)
     with np.errstate(divide="ignore", invalid="ignore"):
-        bias = np.abs(mean) / np.abs(estimate.effect)
-        sure = np.abs(mean) > BIAS_SURE * spread / np.sqrt(max(b, 1))
+        bias = mean / estimate.effect
+        sure = np.abs(signed.mean(axis=0)) > BIAS_SURE
     checks = []
-    for i in range(len(real)):
-        biased = bool(sure[i]) and bias[i] > BIAS_PASSED
+    for i, outcome in enumerate(estimate.outcome):
+        alike = chance[:, estimate.outcome == outcome]
+        p_value = float((1 + (alike >= real[i]).sum()) / (alike.size + 1))
+        biased = bool(sure[i]) and abs(bias[i]) > BIAS_PASSED
         verdict: Verdict
-        if own[i] > max(LEVEL, 1 / (b + 1)) or (biased and bias[i] > BIAS_FAILED):
+        if p_value > CHANCE or (biased and abs(bias[i]) > BIAS_FAILED):
             verdict = "failed"
-        elif family[i] > LEVEL or biased:
-            verdict = "weak"
         else:
-            verdict = "passed"
-        words = _null_words(verdict, b, own[i], family[i], bias[i] if biased else None)
-        checks.append(
-            _check(refuter, verdict, words, mean[i], spread[i], own[i], bias[i] if biased else None)
-        )
+            verdict = "weak" if family[i] > LEVEL or biased else "passed"
+        words = _null_words(verdict, b, p_value, float(family[i]), float(bias[i]) if biased else None)
+        checks.append(_check(refuter, verdict, words, mean[i], spread[i], p_value, float(family[i])))
     return checks
 
 
-def _null_words(verdict: Verdict, b: int, own: float, family: float, bias: float | None) -> str:
-    nothing = f"in {b} sets of runs without any effect"
+def _null_words(verdict: Verdict, b: int, p_value: float, family: float, bias: float | None) -> str:
+    sets = f"{b} sets of runs without any effect"
     if bias is not None:
-        return f"{bias:.0%} of this effect appears {nothing}: the method finds it where it is not."
+        return f"In {sets} {abs(bias):.0%} of this effect appears all the same: the method makes it."
     if verdict == "failed":
-        return f"{round(own * (b + 1)) - 1} times {nothing} chance makes this effect as surely."
+        return f"In {sets}, {p_value:.0%} of the effects on this outcome look as sure."
     if 1 / (b + 1) > LEVEL:
-        return f"Surer than chance {nothing}, but so few sets cannot say more than 1 in {b + 1}."
+        return f"Surer than {1 - p_value:.1%} of the effects in {sets}; so few sets cannot show more."
+    exceeded = round(family * (b + 1)) - 1
     if verdict == "weak":
         return (
-            f"Surer than chance makes this effect {nothing} (p = {own:.3f}), but "
-            f"{round(family * (b + 1)) - 1} times some other effect is as sure."
+            f"Surer than {1 - p_value:.1%} of the effects in {sets}, but in {exceeded} of them some effect "
+            "is as sure: with so many effects, one of this kind can be chance."
         )
-    return f"Surer than all but {round(family * (b + 1)) - 1} of the surest effects {nothing} (p = {family:.3f})."
+    return (
+        f"Surer than {1 - p_value:.1%} of the effects in {sets}, and in all but {exceeded} of them surer "
+        "than any."
+    )
 
 
 def judge_movement(estimate: Estimate, found: Replicates) -> list[Check]:
@@ -123,8 +129,11 @@ def judge_movement(estimate: Estimate, found: Replicates) -> list[Check]:
     moved = _movement(estimate, found)
     checks = []
     for i, ratio in enumerate(moved):
-        verdict = _graded(ratio, MOVED_PASSED, MOVED_FAILED)
-        words = f"A cause of pure noise moves it by {ratio:.1f} standard errors" + (
+        share = ratio * estimate.error[i] / max(abs(estimate.effect[i]), np.finfo(float).tiny)
+        small = ratio <= MOVED_PASSED[0] or share <= MOVED_PASSED[1]
+        large = ratio > MOVED_FAILED[0] and share > MOVED_FAILED[1]
+        verdict: Verdict = "passed" if small else "failed" if large else "weak"
+        words = f"A cause of pure noise moves it by {ratio:.1f} standard errors, {share:.0%} of it" + (
             "." if verdict == "passed" else ": the effect hangs on what else is held fixed."
         )
         checks.append(_check("random_common_cause", verdict, words, mean[i], spread[i], None, ratio))
@@ -135,8 +144,7 @@ def judge_subsets(estimate: Estimate, found: Replicates) -> list[Check]:
     """Subsets: the effect must keep its sign and move no more than its interval allows."""
     mean, spread = _moments(found.effect)
     moved = _movement(estimate, found)
-    with np.errstate(invalid="ignore"):
-        same = np.nanmean(np.sign(found.effect) == np.sign(estimate.effect), axis=0)
+    same = (np.sign(found.effect) == np.sign(estimate.effect)).mean(axis=0)
     checks = []
     for i, ratio in enumerate(moved):
         verdict = _worse(
@@ -212,12 +220,12 @@ def overall(checks: tuple[Check, ...]) -> tuple[Verdict, str]:
 def _movement(estimate: Estimate, found: Replicates) -> np.ndarray:
     """Root mean squared movement in standard errors, shape (effects,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        moved = (found.effect - estimate.effect) / estimate.error
-        return np.asarray(np.sqrt(np.nanmean(moved**2, axis=0)))
+        moved = np.where(estimate.error > 0, (found.effect - estimate.effect) / estimate.error, 0.0)
+    return np.asarray(np.sqrt((moved**2).mean(axis=0)))
 
 
 def _moments(effect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.nanmean(effect, axis=0), np.nanstd(effect, axis=0, ddof=1)
+    return effect.mean(axis=0), effect.std(axis=0, ddof=1)
 
 
 def _graded(value: float, passed: float, failed: float) -> Verdict:

@@ -119,13 +119,12 @@ class Check(_Value):
         mean: mean of the effect over the changed runs, in units of the outcome per point; None where nothing
             was fitted.
         spread: its standard deviation over the changed runs; None for fewer than two.
-        p_value: share of changed runs (the real ones counted in) that give as sure an effect; None where the
-            refuter does not compare.
-        ratio: the number that the verdict rests on beside the p-value: for `placebo` the surest effect of
-            the changed runs over this one; for `dummy_outcome` the mean effect over this one;
-            for `random_common_cause` and `subset` the movement, for `bootstrap` the spread, in standard
-            errors; for `unobserved_confounder` the share of the effect that is left. None where nothing was
-            fitted.
+        p_value: for `placebo` and `dummy_outcome`, the share of all effects on this outcome in all changed
+            runs that are as sure as this one (it counted in); None for the others.
+        ratio: the number that the verdict rests on beside it: for `placebo` and `dummy_outcome` the share of
+            the sets of changed runs (the real one counted in) whose surest effect is as sure; for
+            `random_common_cause` and `subset` the movement, for `bootstrap` the spread, in standard errors;
+            for `unobserved_confounder` the share of the effect that is left. None where nothing was fitted.
     """
 
     refuter: RefuterName
@@ -217,6 +216,7 @@ class Refutation(_Value):
         count = {v: sum(e.verdict == v for e in self.effects) for v in ("passed", "weak", "failed")}
         shown = sum(count.values())
         return (
-            f"{shown} of {len(self.effects)} effects are distinguishable from zero; of these {count['passed']} "
-            f"passed every refutation, {count['weak']} came out weak and {count['failed']} failed."
+            f"{shown} of {len(self.effects)} effects are distinguishable from zero; of these "
+            f"{count['passed']} passed every refutation, {count['weak']} came out weak and {count['failed']} "
+            "failed."
         )

@@ -18,23 +18,20 @@ from causalmix_core.probes.runs import STATE, WEIGHT
 
 _NEAR_ONE = 0.02
 _MOST = 0.8
-"""Share of the rows that must look like mixtures for columns to be taken for weights."""
+"""Share of the cells, or rows, by which a column is judged; the rest may be bad."""
 
 
-def run_column(columns: Iterable[str], wanted: Sequence[str] = ("run", "run_id", "index", "name")) -> str | None:
+def run_column(
+    columns: Iterable[str], wanted: Sequence[str] = ("run", "run_id", "index", "name")
+) -> str | None:
     """The column that names the runs: the first of the usual headers."""
     by_lower = {c.lower(): c for c in reversed(list(columns))}
     return next((by_lower[w] for w in wanted if w in by_lower), None)
 
 
 def numeric(table: SourceTable, columns: Iterable[str]) -> list[str]:
-    """The columns in which every filled cell is a number, and at least one cell is filled."""
-    found = []
-    for column in columns:
-        values = [v for v in table.numbers(column) if v is not None]
-        if values and not any(math.isnan(v) for v in values):
-            found.append(column)
-    return found
+    """The columns in which most filled cells are numbers; a few bad rows do not hide what a column is."""
+    return [c for c in columns if _mostly([math.isfinite(v) for v in table.numbers(c) if v is not None])]
 
 
 def find_weights(table: SourceTable, columns: Sequence[str]) -> list[str]:
@@ -47,9 +44,8 @@ def find_weights(table: SourceTable, columns: Sequence[str]) -> list[str]:
         table: holds the columns.
         columns: candidates, all numeric.
     """
-    shares = [
-        c for c in columns if all(v is None or 0 <= v <= 1 for v in table.numbers(c)) and c.lower() not in LABELS
-    ]
+    named = [c for c in columns if c.lower() not in LABELS]
+    shares = [c for c in named if _mostly([0 <= v <= 1 for v in table.numbers(c) if v is not None])]
     groups: dict[str, list[str]] = {}
     for column in shares:
         for i, letter in enumerate(column):
@@ -65,7 +61,12 @@ def find_weights(table: SourceTable, columns: Sequence[str]) -> list[str]:
 def _sum_to_one(table: SourceTable, group: Sequence[str]) -> bool:
     rows = zip(*(table.numbers(c) for c in group), strict=True)
     near = [abs(math.fsum(v or 0.0 for v in row) - 1) <= _NEAR_ONE for row in rows]
-    return bool(near) and sum(near) >= _MOST * len(near)
+    return _mostly(near)
+
+
+def _mostly(hits: Sequence[bool]) -> bool:
+    """Whether enough of the cells or rows are as they should be, and there is any."""
+    return bool(hits) and sum(hits) >= _MOST * len(hits)
 
 
 def weight_targets(headers: Sequence[str]) -> dict[str, str]:

@@ -49,9 +49,10 @@ class Joined:
 def join(tables: Tables, mapping: ColumnMapping) -> Joined:
     """The rows of the tables, by the names of the runs where there are two."""
     problems: list[RowProblem] = []
+    if len(tables) == 1:
+        ((role, table),) = tables.items()
+        return Joined(tuple(_rows(role, table, mapping)), ())
     found = {role: _by_name(role, table, mapping, problems) for role, table in tables.items()}
-    if len(found) == 1:
-        return Joined(tuple(next(iter(found.values())).values()), tuple(problems))
     (first, left), (second, right) = found.items()
     for role, own, other in ((first, left, second), (second, right, first)):
         others = found[other]
@@ -68,22 +69,26 @@ def join(tables: Tables, mapping: ColumnMapping) -> Joined:
     return Joined(tuple(both), tuple(problems))
 
 
+def _rows(role: FileRole, table: SourceTable, mapping: ColumnMapping) -> list[Row]:
+    """The rows of one file; where no column names the run, its line does."""
+    header = mapping.target(RUN, role)
+    rows = []
+    for line, cells in zip(table.lines, table.frame.to_dict("records"), strict=True):
+        value = cells.get(header)
+        name = "" if value is None else str(value).strip()
+        rows.append(Row(name or f"line {line}", {role: {str(h): v for h, v in cells.items()}}, {role: line}))
+    return rows
+
+
 def _by_name(
     role: FileRole, table: SourceTable, mapping: ColumnMapping, problems: list[RowProblem]
 ) -> dict[str, Row]:
-    """The rows of one file by the run's name; of a name that comes twice, the first."""
-    header = mapping.target(RUN, role)
-    rows: dict[str, Row] = {}
-    cells = table.frame.to_dict("records")
-    for line, values in zip(table.lines, cells, strict=True):
-        name = str(values.get(header, "")).strip() if header is not None else ""
-        if header is not None and not name:
-            problems.append(RowProblem(table.file, line, f"{header} is empty: the run has no name."))
-            continue
-        name = name or f"line {line}"
-        if name in rows:
-            first = rows[name].lines[role]
-            problems.append(RowProblem(table.file, line, f"run {name} is on line {first} already."))
-            continue
-        rows[name] = Row(name, {role: {str(h): v for h, v in values.items()}}, {role: line})
-    return rows
+    """The rows of one of two files by the run's name; of a name that comes twice, the first."""
+    found: dict[str, Row] = {}
+    for row in _rows(role, table, mapping):
+        line = row.lines[role]
+        first = found.setdefault(row.name, row)
+        if first is not row:
+            words = f"run {row.name} is on line {first.lines[role]} already."
+            problems.append(RowProblem(table.file, line, words))
+    return found

@@ -69,8 +69,8 @@ def _table(file: SourceFile, step: int | None) -> SourceTable:
     if not points:
         shown = f" {problems[0]}" if problems else ""
         raise CausalMixError(
-            f"{file.name} holds no line of the form `<run>_<number>-<weight>-<weight>/<step>`, tab, validation "
-            f"set, tab, loss.{shown}"
+            f"{file.name} holds no line of the form `<run>_<number>-<weight>-<weight>/<step>`, tab, "
+            f"validation set, tab, loss.{shown}"
         )
     sizes = Counter(len(p.weights) for p in points)
     if len(sizes) > 1:
@@ -89,7 +89,9 @@ def _table(file: SourceFile, step: int | None) -> SourceTable:
         row = cells.setdefault(p.run, {"run": p.run, **_weight_cells(p)})
         lines.setdefault(p.run, p.line)
         if p.measured in row and row[p.measured] != p.loss:
-            words = f"{p.measured}: another line says {row[p.measured]} of this run and step, this one {p.loss}."
+            words = (
+                f"{p.measured}: another line says {row[p.measured]} of this run and step, this one {p.loss}."
+            )
             problems.append(RowProblem(file.name, p.line, words))
             row[p.measured] = math.nan
         row.setdefault(p.measured, p.loss)
@@ -150,4 +152,6 @@ def _chosen_step(file: str, points: list[_Point], wanted: int | None) -> tuple[i
             raise CausalMixError(f"{file} has no step {wanted}. Nearest steps: {near}.")
         return wanted, []
     chosen = max(runs, key=lambda s: (len(runs[s]), s))
-    return chosen, [f"{file}: step {chosen} is read, the last that the most runs have; choose another if needed."]
+    return chosen, [
+        f"{file}: step {chosen} is read, the last that the most runs have; choose another if needed."
+    ]

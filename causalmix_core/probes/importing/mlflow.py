@@ -1,4 +1,4 @@
-"""Exports of MLflow as CSV: `mlflow.search_runs(...).to_csv()`, `mlflow experiments csv`, or the page's download.
+"""Exports of MLflow as CSV: `mlflow.search_runs(...).to_csv()`, `mlflow experiments csv`, or its page's.
 
 Settings are `params.<name>`, results `metrics.<name>`, and `status` says how a run ended.
 """

@@ -1,7 +1,8 @@
 """Names: from the headers of other tools to columns of the run table, and back.
 
-The run table's columns are the nodes of the causal graph, so a header such as `metric/the_pile_arxiv_val_loss`
-becomes `loss/arxiv`. The header is kept in the provenance and stays a name by which the column can be asked for.
+The run table's columns are the nodes of the causal graph, so a header such as
+`metric/the_pile_arxiv_val_loss` becomes `loss/arxiv`. The header is kept in the provenance and stays a name
+by which the column can be asked for.
 """
 
 from __future__ import annotations

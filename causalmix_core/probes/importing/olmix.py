@@ -1,8 +1,8 @@
 """olmix's swarms: `ratios.csv` with the weights and `metrics.csv` with what was measured, joined on `run`.
 
-Both files name a run in `run` or `run_id`; `name` is a label (github.com/allenai/olmix). Rows are joined by that
-name and columns are known by theirs: neither order means anything. Metrics may be losses in bits per byte or
-accuracies; a metric whose header tells no direction is refused until somebody says one.
+Both files name a run in `run` or `run_id`; `name` is a label (github.com/allenai/olmix). Rows are joined by
+that name and columns are known by theirs: neither order means anything. Metrics may be losses in bits per
+byte or accuracies; a metric whose header tells no direction is refused until somebody says one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Olmix:
         for table in tables.values():
             if _run(table) is None:
                 raise CausalMixError(
-                    f"{table.file} has no column `run` or `run_id`, by which the two files are joined. Add one."
+                    f"{table.file} has no column `run` or `run_id`, by which the files are joined. Add one."
                 )
         return tables
 

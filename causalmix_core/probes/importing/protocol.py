@@ -1,7 +1,7 @@
 """What an importer is: it reads the files of one format as tables and guesses what their columns mean.
 
-Everything else, from the checks of each row to the writing, is the same for all formats, so a new format is one
-small module.
+Everything else, from the checks of each row to the writing, is the same for all formats, so a new format is
+one small module.
 """
 
 from __future__ import annotations

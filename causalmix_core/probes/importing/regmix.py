@@ -1,8 +1,8 @@
 """RegMix's published tables: a CSV of mixtures and a CSV of losses, joined on `index`.
 
-The headers are `train_the_pile_<domain>` and `metric/the_pile_<domain>_val_loss` (Liu et al. 2024,
-arXiv 2407.01492); tables made with its code for other data have other beginnings. Published weights are rounded
-to three decimals, so rows sum to 0.996 to 1.003. RegMix draws its mixtures from a Dirichlet distribution.
+The headers are `train_the_pile_<domain>` and `metric/the_pile_<domain>_val_loss` (Liu et al. 2024, arXiv
+2407.01492); tables made with its code for other data have other beginnings. Published weights are rounded to
+three decimals, so rows sum to 0.996 to 1.003. RegMix draws its mixtures from a Dirichlet distribution.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ class RegMix:
     """Reads RegMix's pairs of CSV files."""
 
     label = "RegMix"
-    summary = "Two CSV files: the mixtures (index, train_the_pile_<domain>) and the losses (index, metric/...)."
+    summary = (
+        "Two CSV files: the mixtures (index, train_the_pile_<domain>) and the losses (index, metric/...)."
+    )
     roles: tuple[tuple[FileRole, ...], ...] = (("mixtures", "outcomes"),)
     assignment: Assignment = "randomised"
     has_steps = False

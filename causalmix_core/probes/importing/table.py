@@ -1,4 +1,4 @@
-"""Any table: a CSV or Parquet file, or two that are joined on the run's name, with a mapping of their columns.
+"""Any table: a CSV or Parquet file, or two joined on the run's name, with a mapping of their columns.
 
 What `causalmix runs export` writes is such a table too, and needs no mapping.
 """
@@ -26,7 +26,9 @@ class AnyTable:
     """Reads any table whose columns somebody explains."""
 
     label = "Any table"
-    summary = "One CSV or Parquet file with weights and outcomes, or one of each; you say what the columns are."
+    summary = (
+        "One CSV or Parquet file with weights and outcomes, or one of each; you say what the columns are."
+    )
     roles: tuple[tuple[FileRole, ...], ...] = (("table",), ("mixtures", "outcomes"))
     assignment: Assignment = "observational"
     has_steps = False
@@ -36,7 +38,7 @@ class AnyTable:
         return {role: read_table(file) for role, file in files.items()}
 
     def guess(self, tables: Tables) -> ColumnMapping:
-        """Columns named as in our run table are taken as they are; else mixtures are recognised by their sum."""
+        """Columns named as in our run table are taken as they are; else mixtures are known by their sum."""
         columns: dict[FileRole, dict[str, str]] = {}
         domains: list[str] = []
         for role, table in tables.items():

@@ -58,4 +58,3 @@ def guess_tracked(table: SourceTable, tracker: Tracker) -> dict[str, str]:
     status = next((c for c in table.columns if c.lower() == tracker.status), None)
     told = {h: t for h, t in found.items() if not t.startswith(UNKNOWN)}
     return label_targets(table, run, status) | targets | told
-

@@ -1,7 +1,7 @@
 """Exports of Weights & Biases as CSV: from the table of runs, or from the API by its usual recipe.
 
-The page's export names columns as the table does (`Name`, `State`, the keys of config and summary); exports by
-program often keep the prefixes `config.` and `summary.`, or two columns that hold both as dictionaries.
+The page's export names columns as the table does (`Name`, `State`, the keys of config and summary); exports
+by program often keep the prefixes `config.` and `summary.`, or two columns that hold both as dictionaries.
 """
 
 from __future__ import annotations
