@@ -43,7 +43,8 @@ from causalmix_core.corpus import ingest as ingest_pool
 from causalmix_core.effects import fit_effects
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture import (
-    Policy,
+    Constraints,
+    PolicyName,
     export_saved,
     load_mixture,
     mixture_names,
@@ -248,16 +249,21 @@ def suggest(
     graph: GraphOption = None,
     estimator: EstimatorOption = "gaussian_process",
     pool: PoolOption = None,
-    policy: Annotated[Policy, typer.Option(help="How the mixture is found (see docs/METHOD.md).")] = "search",
+    policy: Annotated[
+        PolicyName, typer.Option(help="How the mixture is found (see docs/METHOD.md).")
+    ] = "trust_region",
     radius: Annotated[
-        float, typer.Option(help="Trust region: how much weight may move, 0 to 1 (total variation).")
+        float, typer.Option(help="Reach: how much weight may move, 0 to 1 (total variation).")
     ] = 0.25,
     name: Annotated[str, typer.Option(help="Save the mixture under this name.")] = "suggested",
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of what the policy draws.")] = 0,
 ) -> None:
     """Suggest a mixture from the effects and save it."""
     _named(name)
+    if not 0 < radius <= 1:
+        raise CausalMixError(f"The radius is {radius:g}; it is the weight that may move, above 0 and up to 1.")
     opened = Workspace.open(workspace)
+    reach = Constraints(token_budget=opened.config().token_budget, radius=radius)
     question = gather(opened, graph, pool=pool)
     fitted = fit_effects(
         question.runs,
@@ -267,7 +273,13 @@ def suggest(
         progress=show_progress,
     )
     found = suggest_mixture(
-        fitted, question.state, question.reference, radius=radius, policy=policy, seed=seed
+        fitted,
+        question.state,
+        question.reference,
+        policy=policy,
+        constraints=reach,
+        tokens=question.snapshot.tokens() if question.snapshot else None,
+        seed=seed,
     )
     record = mixture_record(
         question, fitted, found.mixture, name=name, by=user(), policy=policy, radius=radius

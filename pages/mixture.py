@@ -10,8 +10,10 @@ import streamlit as st
 
 from causalmix_core.effects import OBJECTIVE, EffectModel
 from causalmix_core.mixture import (
+    POLICIES,
+    Constraints,
     Mixture,
-    Policy,
+    PolicyName,
     Suggestion,
     export_saved,
     load_mixture,
@@ -46,10 +48,6 @@ from pages.widgets.shell import (
 
 SLIDERS = "sliders"
 NAME = "mixture-name"
-POLICIES: dict[Policy, str] = {
-    "search": "Search (cautious)",
-    "analytical": "Analytical (paper's policy A)",
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Held:
 
     weights: Mixture
     revision: int
-    policy: Policy | Literal["manual"]
+    policy: PolicyName | Literal["manual"]
     radius: float | None
 
 
@@ -81,7 +79,7 @@ def held_mixture(question: Question) -> Held:
     return held
 
 
-def set_mixture(weights: Mixture, policy: Policy | Literal["manual"], radius: float | None) -> Held:
+def set_mixture(weights: Mixture, policy: PolicyName | Literal["manual"], radius: float | None) -> Held:
     """Put weights on the sliders from the program's side."""
     before: Held | None = st.session_state.get("mixture")
     held = Held(weights, before.revision + 1 if before else 1, policy, radius)
@@ -98,14 +96,16 @@ def policy_controls(model: EffectModel, question: Question) -> None:
             "are best close to what the probes covered.",
         )  # fmt: skip
         policy = st.selectbox(
-            "Policy", list(POLICIES), format_func=POLICIES.__getitem__, width=260,
-            help="Search tries 100,000 mixtures within the trust region and keeps those whose gain is "
-            "surest (it ranks by the bad end of the interval). Analytical weights each domain by its "
-            "own effect, without looking at intervals.",
+            "Policy", list(POLICIES), format_func=lambda p: POLICIES[p].label, width=260,
+            help=" ".join(f"**{p.label}**: {p.summary}" for p in POLICIES.values()),
         )  # fmt: skip
         if st.button("Apply effects", type="primary", icon=":material/auto_fix_high:"):
-            with st.spinner("Searching 100,000 mixtures ..."):
-                found = suggest(model, question.state, question.reference, radius=radius / 100, policy=policy)
+            with st.spinner("Looking for a better mixture ..."):
+                found = suggest(
+                    model, question.state, question.reference,
+                    policy=policy, constraints=Constraints(radius=radius / 100),
+                    tokens=question.snapshot.tokens() if question.snapshot else None,
+                )  # fmt: skip
             set_mixture(found.mixture, policy, radius / 100)
             st.session_state["suggestion"] = found
             st.rerun()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,8 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.simplex import check_mixture
 
-ROUNDING = 1e-9
-"""Differences of weights below this are rounding."""
+ROUNDING = 1e-7
+"""Differences of weights below this, a hundred thousandth of a percentage point, are rounding: solvers keep sums to
+some 1e-8. Ends and locks of single weights are kept exactly all the same (exact.py)."""
+LISTED = 4
+"""Names or constraints that a sentence lists before it counts the rest."""
+
+Kind = Literal["bound", "lock", "repetition", "group", "choice"]
 
 
 class Group(BaseModel):
@@ -94,12 +101,14 @@ class Limit:
         lowest: of the sum.
         highest: of the sum.
         words: the constraint as a curator would say it.
+        kind: what it comes from; `choice`: a yes-or-no constraint, decided.
     """
 
     domains: tuple[int, ...]
     lowest: float
     highest: float
     words: str
+    kind: Kind = "bound"
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ class Limits:
         smallest_change: see `Constraints`.
         most_domains: see `Constraints`.
         radius: see `Constraints`.
+        notes: what could not be applied and why, in plain words.
     """
 
     domains: tuple[str, ...]
@@ -121,15 +131,29 @@ class Limits:
     smallest_change: float = 0.0
     most_domains: int | None = None
     radius: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of domains above zero is limited."""
+        return self.most_domains is not None and self.most_domains < len(self.domains)
+
+    @property
+    def stepped(self) -> bool:
+        """Whether small changes are forbidden."""
+        return self.smallest_change > ROUNDING
 
     @property
     def convex(self) -> bool:
         """Whether a mixture between two allowed ones is always allowed."""
-        return self.smallest_change <= ROUNDING and (
-            self.most_domains is None or self.most_domains >= len(self.domains)
-        )
+        return not (self.counted or self.stepped)
 
     @property
+    def relaxed(self) -> Limits:
+        """Without the constraints that are not convex."""
+        return self if self.convex else replace(self, smallest_change=0.0, most_domains=None)
+
+    @cached_property
     def lower(self) -> np.ndarray:
         """Lowest weight of each domain by the constraints on it alone, shape (K,)."""
         low = np.zeros(len(self.domains))
@@ -138,7 +162,7 @@ class Limits:
                 low[limit.domains[0]] = max(low[limit.domains[0]], limit.lowest)
         return low
 
-    @property
+    @cached_property
     def upper(self) -> np.ndarray:
         """Highest weight of each domain by the constraints on it alone, shape (K,)."""
         high = np.ones(len(self.domains))
@@ -192,17 +216,19 @@ def resolve(
     names = sorted(domains)
     start = np.array(list(check_mixture(reference, names).values()))
     _check_names(constraints, names)
+    repetition, notes = _repetition(constraints, names, tokens)
     limits = Limits(
         domains=tuple(names),
         reference=start,
         limits=(
             *_own_limits(constraints, names),
-            *_repetition(constraints, names, tokens),
+            *repetition,
             *(_group_limit(group, names) for group in constraints.groups),
         ),
         smallest_change=constraints.smallest_change,
         most_domains=constraints.most_domains,
         radius=constraints.radius,
+        notes=notes,
     )
     check_clash(limits)
     return limits
@@ -229,7 +255,7 @@ def broken(limits: Limits, mixture: Mapping[str, float]) -> list[Violation]:
                 float(moved.sum() / 2 - limits.radius),
             )
         )
-    small = (moved > ROUNDING) & (moved < limits.smallest_change - ROUNDING)
+    small = limits.stepped & (moved > ROUNDING) & (moved < limits.smallest_change - ROUNDING)
     for i in np.flatnonzero(small):
         found.append(
             Violation(
@@ -261,8 +287,28 @@ def count_words(most: int) -> str:
 
 
 def reach_words(radius: float) -> str:
+    """How the reach is said."""
     return f"at most {percent(radius)} of the weight moves away from the reference"
 
+
+def listed(parts: Sequence[str], separator: str = "; ") -> str:
+    """The first few parts, and how many more there are."""
+    if len(parts) <= LISTED + 1:
+        return separator.join(parts)
+    return f"{separator.join(parts[:LISTED])}{separator}and {len(parts) - LISTED} more"
+
+
+def times(count: float) -> str:
+    """`once`, `4 times`."""
+    return "once" if count == 1 else f"{count:g} times"
+
+
+def amount(tokens: float) -> str:
+    """A number of tokens as a curator reads it: `1.2M`, `20B`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if tokens >= size:
+            return f"{tokens / size:.3g}{unit}"
+    return f"{tokens:.0f}"
 
 
 def _check_names(constraints: Constraints, domains: list[str]) -> None:
@@ -290,28 +336,50 @@ def _own_limits(constraints: Constraints, domains: list[str]) -> list[Limit]:
         if high < 1:
             found.append(Limit(at, 0.0, high, f"{domain} at most {percent(high)}"))
     for domain, weight in sorted(constraints.locked.items()):
-        found.append(Limit((domains.index(domain),), weight, weight, f"{domain} locked at {percent(weight)}"))
+        words = f"{domain} locked at {percent(weight)}"
+        found.append(Limit((domains.index(domain),), weight, weight, words, "lock"))
     return found
 
 
 def _repetition(
     constraints: Constraints, domains: list[str], tokens: Mapping[str, int] | None
-) -> list[Limit]:
-    """w_k * budget <= epochs_k * tokens_k, for the domains whose repetition is limited."""
+) -> tuple[list[Limit], tuple[str, ...]]:
+    """w_k * budget <= epochs_k * tokens_k, for the domains whose repetition is limited, and notes."""
     epochs, budget = constraints.max_epochs, constraints.token_budget
-    if epochs is None or budget is None or tokens is None:
-        return []
+    if epochs is None:
+        return [], ()
+    if budget is None:
+        return [], ("Repetition is not limited: the token budget of the training run is not given.",)
+    if tokens is None:
+        return [], ("Repetition is not limited: the pool's tokens are not known.",)
     most = epochs if isinstance(epochs, dict) else dict.fromkeys(domains, epochs)
+    if missing := sorted(set(most) - set(tokens)):
+        raise CausalMixError(
+            f"Repetition of {', '.join(missing)} is limited, but the pool has no tokens of it. Take the limit away "
+            "or use a pool that holds it."
+        )
+    readable = {d: most[d] * tokens[d] for d in sorted(most)}
+    if len(readable) == len(domains) and sum(readable.values()) < budget * (1 - ROUNDING):
+        _refuse_budget(sum(tokens[d] for d in domains), sum(readable.values()), budget, epochs)
     found = []
-    for domain, times in sorted(most.items()):
-        highest = times * tokens[domain] / budget
+    for domain, most_tokens in readable.items():
+        highest = most_tokens / budget
         if highest < 1:
             words = (
-                f"{domain} read at most {times:g} times: {times * tokens[domain]:,.0f} of {budget:,} tokens, "
-                f"{percent(highest)}"
+                f"{domain} read at most {times(most[domain])}, {amount(most_tokens)} of {amount(budget)} tokens: "
+                f"at most {percent(highest)}"
             )
-            found.append(Limit((domains.index(domain),), 0.0, highest, words))
-    return found
+            found.append(Limit((domains.index(domain),), 0.0, highest, words, "repetition"))
+    return found, ()
+
+
+def _refuse_budget(pool: int, readable: float, budget: int, epochs: dict[str, float] | float) -> None:
+    often = "each readable as often as you allow" if isinstance(epochs, dict) else f"readable {times(epochs)}"
+    raise CausalMixError(
+        f"The token budget is beyond what repetition allows: the pool holds {amount(pool)} tokens {often}, which makes "
+        f"{amount(readable)}; the budget is {amount(budget)}. Lower the budget, allow {math.ceil(budget / max(pool, 1))} "
+        "or more epochs, or add text."
+    )
 
 
 def _group_limit(group: Group, domains: list[str]) -> Limit:
@@ -320,8 +388,6 @@ def _group_limit(group: Group, domains: list[str]) -> Limit:
         ends.append(f"at least {percent(group.lowest)}")
     if group.highest < 1 or not ends:
         ends.append(f"at most {percent(group.highest)}")
-    members = " + ".join(sorted(group.domains))
-    words = f"{group.name} ({members}) {' and '.join(ends)}"
-    return Limit(
-        tuple(sorted(domains.index(d) for d in set(group.domains))), group.lowest, group.highest, words
-    )
+    names = sorted(set(group.domains))
+    words = f"{group.name} ({listed(names, ' + ')}) {' and '.join(ends)}"
+    return Limit(tuple(domains.index(d) for d in names), group.lowest, group.highest, words, "group")

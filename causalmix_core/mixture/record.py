@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from causalmix_core.corpus import open_snapshot
 from causalmix_core.mixture.export import export_yaml
+from causalmix_core.mixture.policies.registry import PolicyName
 from causalmix_core.mixture.simplex import check_mixture
 from causalmix_core.mixture.store import PredictedChange, SavedMixture, load_mixture
 from causalmix_core.probes.runs import IMPORT
@@ -25,7 +26,7 @@ def mixture_record(
     *,
     name: str,
     by: str,
-    policy: Literal["search", "analytical", "manual"],
+    policy: PolicyName | Literal["manual"],
     radius: float | None = None,
 ) -> SavedMixture:
     """Put weights on record with everything they rest on and what they are predicted to change.

@@ -9,6 +9,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from causalmix_core.errors import CausalMixError
+from causalmix_core.mixture.policies.registry import PolicyName
 from causalmix_core.workspace import Workspace, check_name, write_atomic
 
 
@@ -43,8 +44,8 @@ class SavedMixture(BaseModel):
     snapshot: str
     weights: dict[str, float]
     reference: dict[str, float]
-    policy: Literal["search", "analytical", "manual"]
-    """`manual`: a curator set the sliders; the other two are policies that suggested the weights."""
+    policy: PolicyName | Literal["manual"]
+    """`manual`: a curator set the sliders; the others are policies that suggested the weights."""
     radius: float | None = None
     objective: dict[str, float]
     state: dict[str, float]

@@ -15,7 +15,7 @@ from causalmix_core.cli import DEMO_OBJECTIVE
 from causalmix_core.corpus import open_snapshot, write_demo_corpus
 from causalmix_core.effects import fit_effects
 from causalmix_core.graph import load_graph
-from causalmix_core.mixture import suggest
+from causalmix_core.mixture import Constraints, suggest
 from causalmix_core.probes import LIVE, read_runs
 from causalmix_core.question import gather
 from causalmix_core.workspace import Workspace, WorkspaceConfig
@@ -162,7 +162,7 @@ def test_from_text_to_an_exported_mixture(page: Page, serve, demo: Workspace, tm
     expect(page.get_by_text("The sliders stand at the reference")).to_be_visible()
     question = gather(demo)
     model = fit_effects(question.runs, question.graph, objective=question.objective)
-    expected = suggest(model, question.state, question.reference, radius=0.2)
+    expected = suggest(model, question.state, question.reference, constraints=Constraints(radius=0.2))
     settle(page)
     page.get_by_role("button", name="Apply effects").click()
     # few tiny probes may well say "stay"; what the page shows is what the library answers

@@ -319,7 +319,7 @@ def test_progress_and_repeatability(runs, centre, reference, model):
 
 def test_the_slow_libraries_are_imported_only_when_needed():
     code = (
-        "import sys, causalmix_core.effects, causalmix_core.mixture.policy; "
+        "import sys, causalmix_core.effects, causalmix_core.mixture.policies; "
         "print([m for m in ('econml', 'dowhy', 'sklearn', 'torch', 'streamlit') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

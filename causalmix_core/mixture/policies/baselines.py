@@ -28,16 +28,17 @@ def uniform(problem: Problem) -> np.ndarray:
 def unimax(problem: Problem) -> np.ndarray | None:
     """UniMax (Chung et al. 2023, arXiv 2304.09151): even, but no domain is read more than so many times.
 
-    From the smallest domain on, each gets an equal part of what is left of the budget, or all that it can give.
-    None where tokens or the budget are unknown, or the budget is more than all domains can give.
+    From the domain that can give least on, each gets an equal part of what is left of the budget, or all that it
+    can give. None where tokens or the budget are unknown, or the budget is more than all domains can give.
     """
     if problem.tokens is None or problem.token_budget is None:
         return None
-    most = UNIMAX_EPOCHS if problem.max_epochs is None else problem.max_epochs
-    left, given = float(problem.token_budget), np.zeros(len(problem.limits.domains))
-    sizes = np.array([problem.tokens[d] for d in problem.limits.domains], dtype=float)
-    for done, i in enumerate(np.argsort(sizes, kind="stable")):
-        given[i] = min(left / (len(sizes) - done), most * sizes[i])
+    domains, epochs = problem.limits.domains, problem.max_epochs
+    most = epochs if isinstance(epochs, dict) else dict.fromkeys(domains, epochs or UNIMAX_EPOCHS)
+    readable = np.array([most.get(d, UNIMAX_EPOCHS) * problem.tokens[d] for d in domains])
+    left, given = float(problem.token_budget), np.zeros(len(domains))
+    for done, i in enumerate(np.argsort(readable, kind="stable")):
+        given[i] = min(left / (len(domains) - done), readable[i])
         left -= given[i]
     if left > 1e-6 * problem.token_budget:
         return None

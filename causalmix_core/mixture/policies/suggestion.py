@@ -2,111 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture.constraints import Constraints, Violation, broken, resolve
-from causalmix_core.mixture.policies.analytical import analytical
-from causalmix_core.mixture.policies.baselines import best_probe, proportional, unimax, uniform
-from causalmix_core.mixture.policies.problem import Problem
-from causalmix_core.mixture.policies.regmix import regmix
-from causalmix_core.mixture.policies.search import search
-from causalmix_core.mixture.policies.trust_region import step_towards, trust_region
-from causalmix_core.mixture.room import exact_mixture, nearest
-from causalmix_core.mixture.simplex import Mixture, check_mixture, total_variation
+from causalmix_core.mixture.constraints import Constraints, Limits, Violation, broken
+from causalmix_core.mixture.policies.problem import Problem, pose
+from causalmix_core.mixture.policies.registry import POLICIES, POLICY_NAMES, PolicyInfo, PolicyName
+from causalmix_core.mixture.room import as_mixture, nearest_weights, no_freedom
+from causalmix_core.mixture.simplex import Mixture, total_variation
 
 if TYPE_CHECKING:
     from causalmix_core.effects.model import EffectModel
 
-PolicyName = Literal[
-    "trust_region", "search", "analytical", "regmix", "best_probe", "unimax", "proportional", "uniform"
-]
-POLICY_NAMES: tuple[PolicyName, ...] = get_args(PolicyName)
-RADIUS = 0.25
-"""Weight that may move where nothing else is said."""
-
-
-@dataclass(frozen=True)
-class PolicyInfo:
-    """A policy and what a curator should know of it.
-
-    Attributes:
-        label: its name on a page.
-        source: where it comes from.
-        summary: what it does, in plain words.
-        propose: weights (K,), or None where it has no answer.
-        no_answer: why it may have none.
-        bounded: whether it keeps to the constraints by itself.
-    """
-
-    label: str
-    source: str
-    summary: str
-    propose: Callable[[Problem], np.ndarray | None]
-    no_answer: str = ""
-    bounded: bool = False
-
-
-POLICIES: dict[PolicyName, PolicyInfo] = {
-    "trust_region": PolicyInfo(
-        "Trust region (T)",
-        "own; sequential linear programming on the lower confidence bound of the gain",
-        "Goes where the gain is surest: it looks at the bad end of the interval, stays within reach of the "
-        "reference and within what the runs have tried, and keeps all constraints.",
-        trust_region,
-        bounded=True,
-    ),
-    "search": PolicyInfo(
-        "Search (paper's policy S)",
-        "CausalMix, arXiv 2607.01104",
-        "Draws 100,000 mixtures around the reference and averages the best 100 predictions. It looks at no "
-        "interval.",
-        search,
-        bounded=True,
-    ),
-    "analytical": PolicyInfo(
-        "Analytical (paper's policy A)",
-        "CausalMix, arXiv 2607.01104",
-        "Weights each domain by what it does of its own, and drops those that do not help.",
-        analytical,
-        no_answer="No domain helps of its own in this pool state.",
-        bounded=True,
-    ),
-    "regmix": PolicyInfo(
-        "RegMix",
-        "RegMix, Liu et al. 2024 (arXiv 2407.01492)",
-        "Boosted trees on the weights alone; the mean of the best 128 of 100,000 drawn mixtures. It knows neither "
-        "the pool state nor your constraints.",
-        regmix,
-    ),
-    "best_probe": PolicyInfo(
-        "Best probe",
-        "the runs",
-        "The mixture of the run that measured best; in part it was lucky.",
-        best_probe,
-    ),
-    "unimax": PolicyInfo(
-        "UniMax",
-        "Chung et al. 2023 (arXiv 2304.09151)",
-        "Even weights, but no domain is read more often than allowed (4 times where nothing is said).",
-        unimax,
-        no_answer="It needs the tokens of the pool and a token budget that they can fill.",
-    ),
-    "proportional": PolicyInfo(
-        "By size",
-        "tokens of the pool",
-        "Each domain as often as it occurs in the pool.",
-        proportional,
-        no_answer="It needs the tokens of the pool.",
-    ),
-    "uniform": PolicyInfo("Even", "-", "The same weight for every domain.", uniform),
-}
+SURE = 1e-12
+"""A predicted change nearer to zero than this is none."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +29,13 @@ class Suggestion:
     """What a policy proposes.
 
     Attributes:
-        mixture: the proposed weights; they sum to exactly one. Where a policy that looks at effects predicts
-            nothing better than staying: the reference, or the nearest allowed mixture to it.
+        mixture: the proposed weights; they sum to exactly one.
         policy: how it was found.
         reference: where it starts from.
         change: predicted change from the reference: columns outcome, change, lower, upper (95%).
         distance: total variation between reference and mixture: the weight that moves.
-        stay: nothing better than staying was found.
+        stay: it is the advice to stay: at the reference, or at the nearest mixture that the constraints allow.
+        answered: whether the policy had an answer; `notes` say why not.
         violations: constraints that it breaks; policies that look at none may.
         notes: what to know about it, in plain words.
     """
@@ -131,6 +46,7 @@ class Suggestion:
     change: pd.DataFrame
     distance: float
     stay: bool
+    answered: bool
     violations: tuple[Violation, ...]
     notes: tuple[str, ...]
 
@@ -158,7 +74,7 @@ def suggest(
         constraints: what the mixture must keep to; None: at most 25 points of weight move.
         tokens: tokens of the pool by domain, for limits of repetition.
         confidence: whether the trust region asks for a gain with 95% confidence, or for a predicted one.
-        no_harm: outcome -> by how much it may get worse.
+        no_harm: outcome -> by how much it may get worse than at the reference.
         step: how far to go from the reference to what the policy proposes, above 0 and up to 1.
         seed: of what is drawn.
 
@@ -168,53 +84,72 @@ def suggest(
     """
     if policy not in POLICIES:
         raise CausalMixError(f"There is no policy {policy!r}; choose one of: {', '.join(POLICIES)}.")
-    if not 0 < step <= 1:
-        raise CausalMixError(f"The step is {step:g}; it is the part of the way to go, above 0 and up to 1.")
-    asked = Constraints(radius=RADIUS) if constraints is None else constraints
-    limits = resolve(asked, model.domains, tokens, check_mixture(reference, model.domains))
-    epochs = asked.max_epochs if isinstance(asked.max_epochs, float | int) else None
-    problem = Problem(
-        model, state, limits, tokens, asked.token_budget, epochs, confidence, dict(no_harm or {}), seed
-    )
-    return _ask(problem, policy, step)
+    problem = pose(
+        model, state, reference,
+        constraints=constraints, tokens=tokens, confidence=confidence, no_harm=no_harm, seed=seed,
+    )  # fmt: skip
+    return ask(problem, policy, step)
 
 
 def policy_table(problem: Problem, policies: Sequence[PolicyName] = POLICY_NAMES) -> list[Suggestion]:
-    """Every policy's proposal, in the order of `policies`; those without an answer say why in their notes."""
-    return [_ask(problem, policy, 1.0) for policy in policies]
+    """Every policy's proposal, in the order of `policies`; those without an answer say why in their notes.
+
+    All but those that are `slow` answer within two seconds; a page asks for the slow ones after the others.
+    """
+    return [ask(problem, policy) for policy in policies]
 
 
-def _ask(problem: Problem, policy: PolicyName, step: float) -> Suggestion:
+def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
+    """One policy's proposal; arguments and errors as in `suggest`."""
+    if not 0 < step <= 1:
+        raise CausalMixError(f"The step is {step:g}; it is the part of the way to go, above 0 and up to 1.")
     info, limits = POLICIES[policy], problem.limits
-    start = exact_mixture(limits.reference, limits.domains)
-    notes = []
+    notes = list(limits.notes)
     if warning := problem.model.extrapolation(problem.state):
         notes.append(warning)
+    fixed = no_freedom(limits)
+    if fixed:
+        notes.append(fixed)
+    if not problem.may_stay:
+        notes.append("The constraints forbid the reference; to stay is to take the nearest mixture they allow.")
     proposed = info.propose(problem)
+    answered = proposed is not None
     if proposed is None:
         notes.append(info.no_answer)
-        proposed = limits.reference
-    if step < 1:
-        proposed = step_towards(limits, proposed, step)
-    if policy == "trust_region" and problem.score(proposed[None])[0] >= -1e-12:
-        notes.append(_stay_words(problem))
-        proposed = limits.reference
-    mixture = exact_mixture(proposed, limits.domains)
-    if info.bounded and broken(limits, mixture):
-        mixture = nearest(limits, mixture)
-        notes.append("The constraints forbid the reference; this is the nearest mixture that they allow.")
-    change = problem.model.change(problem.state, start, mixture)
-    notes += _harm_notes(problem, mixture)
+        proposed = problem.start
+    if step < 1 and answered:
+        proposed = _part_of_the_way(limits, info, proposed, step)
+    stays = policy == "trust_region" and problem.score(proposed[None])[0] >= -SURE
+    if stays:
+        proposed = problem.start
+        if not fixed:
+            notes.append(_stay_words(problem))
+    mixture = as_mixture(limits, proposed)
+    change = problem.model.change(problem.state, problem.reference, mixture)
+    distance = total_variation(problem.reference, mixture)
+    if info.uses_effects and distance > SURE:
+        notes += _doubt(change)
+    notes += _harm_notes(problem, proposed)
     return Suggestion(
         mixture=mixture,
         policy=policy,
-        reference=start,
+        reference=as_mixture(limits, limits.reference),
         change=change,
-        distance=total_variation(start, mixture),
-        stay=total_variation(start, mixture) < 1e-9,
+        distance=distance,
+        stay=stays or bool(np.abs(proposed - problem.start).max() < SURE),
+        answered=answered,
         violations=tuple(broken(limits, mixture)),
         notes=tuple(notes),
     )
+
+
+def _part_of_the_way(limits: Limits, info: PolicyInfo, weights: np.ndarray, step: float) -> np.ndarray:
+    """The mixture that goes a part of the way from the reference; allowed, if the policy keeps to what is allowed.
+
+    A domain that must move far or not at all may then not move at all.
+    """
+    moved = limits.reference + step * (weights - limits.reference)
+    return nearest_weights(limits, moved) if info.bounded else moved
 
 
 def _stay_words(problem: Problem) -> str:
@@ -224,12 +159,20 @@ def _stay_words(problem: Problem) -> str:
     )
 
 
-def _harm_notes(problem: Problem, mixture: Mixture) -> list[str]:
+def _doubt(change: pd.DataFrame) -> list[str]:
+    goal = change[change["outcome"] == OBJECTIVE].iloc[0]
+    if goal["change"] >= 0:
+        return ["It is predicted to be no better than the reference."]
+    if goal["upper"] >= 0:
+        return ["Its gain is not distinguishable from zero."]
+    return []
+
+
+def _harm_notes(problem: Problem, weights: np.ndarray) -> list[str]:
     """Which protected outcomes may get worse by more than their margin."""
-    weights = np.array([mixture[d] for d in problem.limits.domains])[None]
-    over = problem.harm(weights)[0]
+    over = problem.harm(weights[None])[0]
     return [
-        f"{outcome if outcome != OBJECTIVE else 'the objective'} may get worse by {margin + by:.4g}, more than the "
+        f"{outcome if outcome != OBJECTIVE else 'The objective'} may get worse by {margin + by:.4g}, more than the "
         f"{margin:.4g} that you allow."
         for (outcome, margin), by in zip(problem.no_harm.items(), over, strict=True)
         if by > 1e-9
