@@ -80,6 +80,7 @@ def _compare(adjusted: EffectSensitivity, naive: EffectSensitivity, truth: float
         "adjusted holds": abs(adjusted.effect - truth) <= adjusted.half,
         "naive holds": error <= naive.half,
         "naive holds, widened": error <= naive.half + reach,
+        "sure": abs(naive.effect) > naive.half,
         "overturned": abs(naive.effect) > naive.half and naive.effect * truth < 0,
         "strength": as_strong,
         "robustness": naive.robustness,
@@ -112,7 +113,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         )
         mean = errors.groupby(["world", "domain"])[["adjusted", "naive", "truth"]].mean()
         size = np.sqrt((mean**2).mean())
-        wrong = mine[mine["overturned"]]
+        wrong, right = mine[mine["overturned"]], mine[mine["sure"] & ~mine["overturned"]]
         found.append(
             {
                 "method": method,
@@ -124,6 +125,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
                 "naive holds, widened": mine["naive holds, widened"].mean(),
                 "overturned": len(wrong),
                 "flagged": wrong["flagged"].mean() if len(wrong) else math.nan,
+                "sure": len(right),
+                "flagged though right": right["flagged"].mean() if len(right) else math.nan,
                 "strength": mine["strength"].median(),
             }
         )
@@ -135,7 +138,8 @@ def markdown(rows: pd.DataFrame, runs: int, command: str) -> str:
     found = summary(rows)
     lines = [
         f"| {method} | {r['naive bias']:.2f} | {r['adjusted bias']:.3f} | {r['ratio']:.2f} "
-        f"| {r['naive holds']:.0%} | {r['adjusted holds']:.0%} | {r['naive holds, widened']:.0%} | {_flags(r)} |"
+        f"| {r['naive holds']:.0%} | {r['adjusted holds']:.0%} | {r['naive holds, widened']:.0%} "
+        f"| {_of(r, 'flagged', 'overturned')} | {_of(r, 'flagged though right', 'sure')} |"
         for method, r in found.iterrows()
     ]
     ratio = float(found.iloc[0]["ratio"])
@@ -145,22 +149,23 @@ def markdown(rows: pd.DataFrame, runs: int, command: str) -> str:
 
 Measured with `{command}` on {platform.machine()}, causalmix {__version__}: {rows["world"].nunique()} worlds,
 {rows["seed"].nunique()} draws of {runs} runs. Wanted: a bias of at most {GOAL:g} of the naive
-one; {found.index[0]} has {ratio:.2f}: {verdict}. Median planted strength: a partial R2 of {found.iloc[0]["strength"]:.2f}.
+one; {found.index[0]} has {ratio:.2f}: {verdict}. Median planted strength: a partial R2 of
+{found.iloc[0]["strength"]:.2f}.
 
 {text}
 | estimator | naive bias | adjusted bias | ratio | naive holds | adjusted holds | naive, widened \
-| overturned, flagged |
-|---|---|---|---|---|---|---|---|
+| overturned, flagged | right, flagged |
+|---|---|---|---|---|---|---|---|---|
 {chr(10).join(lines)}
 
 Holds: share of 95% intervals that hold the truth. Widened: by all the bias that a confounder of the planted
-strength could make. Overturned: the naive fit is 95% sure of the wrong sign.
+strength could make. Overturned: the naive fit is 95% sure of the wrong sign; right: of the right one.
 """
 
 
-def _flags(row: pd.Series[float]) -> str:
-    count = int(row["overturned"])
-    return f"{round(row['flagged'] * count)} of {count}" if count else "none overturned"
+def _of(row: pd.Series[float], share: str, count: str) -> str:
+    number = int(row[count])
+    return f"{round(row[share] * number)} of {number}" if number else "none"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from causalmix_core.effects import OBJECTIVE, EffectModel
+from causalmix_core.effects.effect_store import default_estimator
 from causalmix_core.mixture import (
     POLICIES,
     Constraints,
@@ -154,10 +155,11 @@ def predictions(model: EffectModel, question: Question, mixture: Mixture) -> Non
     change = model.change(question.state, question.reference, mixture)
     goal = change[change["outcome"] == OBJECTIVE].iloc[0]
     moved = total_variation(question.reference, mixture)
+    nats = " nats" if all(o.startswith(LOSS) for o in question.objective) else ""
     st.metric(
         "Objective",
-        f"{goal['change']:+.4f} nats",
-        help="Predicted change of the mean of the losses that count, against the reference.",
+        f"{goal['change']:+.4f}{nats}",
+        help="Predicted change of the mean of the outcomes that count; lower is better.",
     )
     if moved < 1e-9:
         st.caption("The sliders stand at the reference. Move one, or apply the effects.")
@@ -179,7 +181,7 @@ def predictions(model: EffectModel, question: Question, mixture: Mixture) -> Non
         key="predictions",
         height=110 + 40 * len(rows),
     )
-    st.caption("Against the reference, for proxies of this size; lower is better. Bars are 95% intervals.")
+    st.caption("Against the reference, for proxies of this size; green is better. Bars are 95% intervals.")
     outside = [
         d
         for d, row in model.domain_box.iterrows()
@@ -293,7 +295,7 @@ def render(workspace: Workspace) -> None:
     question = question_of(workspace)
     st.caption(f"The reference is {question.reference_is}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        estimator = choose_estimator()
+        estimator = choose_estimator(default_estimator(workspace, question)[0])
         budget = token_budget(workspace)
     model = fitted(workspace, question, estimator)
     policy_controls(model, question)

@@ -154,7 +154,7 @@ def test_the_whole_way(causalmix: Run, sources: Path, tmp_path: Path, one_worker
     assert origin["probes"] == probes
     assert origin["jobs"] == [job[1]]
     assert origin["snapshot"] == snapshot.id
-    assert origin["estimator"] == "linear_dml"
+    assert origin["estimator"] == "gaussian_process"
     assert origin["policy"] == "search"
     moved = sum(abs(weights[d] - origin["reference"][d]) for d in DOMAINS) / 2
     assert moved <= origin["trust_radius"] + 1e-5 == pytest.approx(0.2, abs=1e-4)
@@ -338,7 +338,7 @@ class TestBadInput:
     def test_too_few_probes(self, refused: Callable[..., str], workspace: Workspace, verb: str) -> None:
         needed = minimum_runs(len(DOMAINS))
         write_runs(workspace, needed - 1)
-        line = refused(verb, "-w", workspace.root)
+        line = refused(verb, "--estimator", "linear_dml", "-w", workspace.root)
         assert f"{needed - 1} finished probes" in line
         assert f"at least {needed}" in line
 
@@ -546,7 +546,8 @@ def test_the_verbs_are_those_of_the_way(causalmix: Run) -> None:
     corpus += ["sql", "filter list", "filter save", "filter preview", "filter apply", "measure"]
     corpus += ["jobs cancel", "jobs delete", "jobs list", "jobs log", "jobs move", "jobs pause"]
     corpus += ["jobs resume", "jobs retry", "jobs status"]
-    corpus += ["runs list", "runs export", "runs exclude", "runs include"]
+    corpus += ["runs list", "runs import", "runs export", "runs exclude", "runs include"]
+    corpus += ["predict", "leaderboard", "refute", "explain"]
     corpus += ["graph list", "graph show", "graph diff", "graph export", "graph import"]
     assert sorted(COMMANDS) == sorted(way + corpus)
     said = causalmix("--help")

@@ -31,6 +31,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "science": ("arxiv", "dm_mathematics", "philpapers"),
     "web": ("pile_cc",),
 }
+AMPLITUDE, LENGTHS, NOISE = 11.6, (2.22, 9.51, 6.59, 5.43, 2.30, 3.46), 0.243
+"""The kernel with the highest marginal likelihood for these tables, found once; groups in sorted order. What
+it calls noise is mostly how a group divides among its domains."""
 PREFIX = "train_the_pile_"
 
 
@@ -102,8 +105,8 @@ def _surface(tables: Path) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarr
     )
     merged = merged / merged.sum(axis=1, keepdims=True)
     middle, deviation = float(losses.mean()), float(losses.std())
-    kernel = ConstantKernel(4.0) * RBF(np.full(len(GROUPS), 0.5), (0.1, 10)) + WhiteKernel(0.1)
-    process = GaussianProcessRegressor(kernel, alpha=1e-8, random_state=0)
+    kernel = ConstantKernel(AMPLITUDE**2) * RBF(LENGTHS) + WhiteKernel(NOISE)
+    process = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer=None)
     process.fit(np.sqrt(merged), (losses - middle) / deviation)
 
     def surface(weights: np.ndarray) -> np.ndarray:

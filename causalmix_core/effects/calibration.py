@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from causalmix_core.effects.conformal import CONFIDENCE, conformal_quantile, normalised
-from causalmix_core.effects.estimators import EstimatorInfo, Response
+from causalmix_core.effects.estimators import ESTIMATORS, EstimatorInfo, Response
+from causalmix_core.effects.estimators.averaging import Mean
 from causalmix_core.effects.estimators.discrepancy import WithError
 from causalmix_core.effects.held_out import FOLDS, LeavesOut, predict_held, repeated_runs, split_runs
 from causalmix_core.effects.sample import Sample
@@ -85,20 +86,28 @@ def left_out_scores(sample: Sample, info: EstimatorInfo, response: Response, see
         return normalised(sample.outcomes, *response.left_out())[alone]
     if len(np.unique(label)) < FEWEST:
         return np.empty((0, sample.outcomes.shape[1]))
-    mean, error = np.empty_like(sample.outcomes), np.empty_like(sample.outcomes)
-    beside = response.reference if isinstance(response, WithError) else None
+    if isinstance(response, WithError) and isinstance(response.reference, LeavesOut):
+        expected, spread = response.reference.left_out()
+        if isinstance(response.point, Mean):  # of that process and a law
+            mean = 0.5 * (expected + _without(sample, ESTIMATORS["mixing_law"], label, seed)[0])
+        else:
+            mean, _ = _without(sample, info, label, seed)
+        return normalised(sample.outcomes, mean, np.hypot(spread, expected - mean))[alone]
+    mean, error = _without(sample, info, label, seed)
+    return normalised(sample.outcomes, mean, error) if np.isfinite(error).all() else mean[:0]
+
+
+def _without(
+    sample: Sample, info: EstimatorInfo, label: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What fits to other runs expect of each, and how far off it may be, NaN where they do not say, (n, m)."""
+    mean, error = (np.full_like(sample.outcomes, np.nan) for _ in range(2))
     for fold in split_runs(label, FOLDS, repeats=1, seed=seed):
         found = predict_held(sample, info, fold, seed)
         mean[fold.held] = found.mean
         if found.error is not None and found.noise is not None:
             error[fold.held] = np.hypot(found.error, found.noise)
-    if beside is not None:
-        if not isinstance(beside, LeavesOut):
-            return np.empty((0, sample.outcomes.shape[1]))
-        expected, spread = beside.left_out()
-        error = np.hypot(spread, expected - mean)
-        return normalised(sample.outcomes, mean, error)[alone]
-    return normalised(sample.outcomes, mean, error)
+    return mean, error
 
 
 def _quantile(response: Response) -> float:

@@ -32,9 +32,9 @@ SIMPLICITY: tuple[EstimatorName, ...] = (
 """In which order ties are broken. The Gaussian process comes first because it is the default to beat: it won
 every comparison on simulated worlds and on RegMix's tables, and its intervals are its own. The rest go by the
 number of parts that have to be right."""
-CLEARLY = 3.0
-"""Standard errors by which the best must beat leaving the mixture out: of ten estimators one is ahead by two
-of them by chance."""
+BY_CHANCE = 0.005
+"""How often an estimator that learned nothing may seem better than leaving the mixture out; with ten of them,
+one seems so in 5% of the tables."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,8 @@ def choose(contenders: Sequence[Contender], nothing: Sequence[float], held: floa
         )
     shared = min(len(c.errors) for c in fit)
     best = min(fit, key=lambda c: float(np.mean(c.errors[:shared])))
-    ties = [c for c in fit if c is best or _within(c.errors, best.errors, shared, held)]
-    if _within(nothing, best.errors, shared, held) or np.mean(nothing[:shared]) <= np.mean(
-        best.errors[:shared]
-    ):
+    ties = [c for c in fit if c is best or _within(c.errors[:shared], best.errors[:shared], held)]
+    if not _beats(best.errors[:shared], nothing[:shared], held):
         return Choice(
             fit[0].name,
             best.name,
@@ -95,14 +93,26 @@ def choose(contenders: Sequence[Contender], nothing: Sequence[float], held: floa
     return Choice(ties[0].name, best.name, _why(ties[0], best, fit, ties))
 
 
-def _within(
-    worse: Sequence[float], best: Sequence[float], folds: int, held: float, times: float = 1.0
-) -> bool:
-    """Whether the difference of two errors is at most so many standard errors of it."""
-    gap = np.array(worse[:folds]) - np.array(best[:folds])
+def _difference(a: Sequence[float], b: Sequence[float], held: float) -> tuple[float, float]:
+    """Mean of a - b over folds, and its standard error; infinite for a single fold."""
+    gap = np.array(a) - np.array(b)
     if len(gap) < 2:
-        return False
-    return float(gap.mean()) <= times * math.sqrt(gap.var(ddof=1) * (1 / len(gap) + held))
+        return float(gap.mean()), math.inf
+    return float(gap.mean()), math.sqrt(gap.var(ddof=1) * (1 / len(gap) + held))
+
+
+def _within(worse: Sequence[float], best: Sequence[float], held: float) -> bool:
+    """Whether the difference of two errors is at most one standard error of it."""
+    gap, error = _difference(worse, best, held)
+    return gap <= error
+
+
+def _beats(errors: Sequence[float], nothing: Sequence[float], held: float) -> bool:
+    """Whether errors are smaller than those of leaving the mixture out by more than chance would have it."""
+    from scipy.stats import t
+
+    gap, error = _difference(nothing, errors, held)
+    return gap > float(t.ppf(1 - BY_CHANCE, max(len(errors) - 1, 1))) * error and float(np.mean(errors)) < 1
 
 
 def _why(chosen: Contender, best: Contender, fit: Sequence[Contender], ties: Sequence[Contender]) -> str:

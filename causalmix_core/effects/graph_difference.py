@@ -97,12 +97,8 @@ def compare_effects(before: pd.DataFrame, after: pd.DataFrame, touched: set[str]
     both = before[_KEYS + _VALUES].merge(
         after[_KEYS + _VALUES], on=_KEYS, suffixes=("_before", "_after"), validate="one_to_one"
     )
-    half = (
-        np.maximum(
-            both["upper_before"] - both["lower_before"], both["upper_after"] - both["lower_after"]
-        ).to_numpy()
-        / 2
-    )
+    widths = [(both[f"upper_{when}"] - both[f"lower_{when}"]).to_numpy(float) for when in ("before", "after")]
+    half = np.maximum(*widths) / 2
     apart = np.max(
         [np.abs(both[f"{v}_after"] - both[f"{v}_before"]) for v in ("effect", "lower", "upper")], axis=0
     )

@@ -160,8 +160,9 @@ def _all_answers(
 ) -> tuple[dict[tuple[EstimatorName, int], _Answer], list[str]]:
     """Every estimator on every fold of the first partition, and of the others while there is time."""
     workers = cores() if workers is None else workers
+    fitted = [n for n in settings.estimators if not _is_mean_of_others(n, settings)]
     answers: dict[tuple[EstimatorName, int], _Answer] = {}
-    todo = len(settings.estimators) * len(work.folds)
+    todo = len(fitted) * len(work.folds)
     doing = "Starting to fit"
 
     def tick() -> None:
@@ -177,34 +178,61 @@ def _all_answers(
             tick()
 
     first = [k for k, f in enumerate(work.folds) if f.repeat == 0]
-    go_through([(name, k) for name in settings.estimators for k in first])
+    go_through([(name, k) for name in fitted for k in first])
     cost = {
         name: math.fsum(answers[name, k].seconds for k in first)
-        for name in settings.estimators
+        for name in fitted
         if all(answers[name, k].predicted is not None for k in first)
     }
-    notes = []
+    shortened: list[EstimatorName] = []
     for repeat in range(1, 1 + max(f.repeat for f in work.folds)):
         left = math.inf if budget is None else began + budget - time.perf_counter()
         chosen = []
         # The default to beat comes first, then whatever is fast.
         for name in sorted(cost, key=lambda n: (n != "gaussian_process", cost[n])):
             left -= cost[name] / max(workers, 1)
-            if left > 0:
-                chosen.append(name)
-        todo -= (len(settings.estimators) - len(chosen)) * len(first)
+            (chosen if left > 0 else shortened).append(name)
+        todo -= (len(fitted) - len(chosen)) * len(first)
         go_through([(n, k) for n in chosen for k, f in enumerate(work.folds) if f.repeat == repeat])
         cost = {name: cost[name] for name in chosen}
-    short = [
-        ESTIMATORS[n].label
-        for n in settings.estimators
-        if n not in cost and answers[n, 0].predicted is not None
-    ]
-    if short and budget is not None:
-        notes.append(
-            f"To stay within {budget:.0f} s, these had fewer repeats of the folds: {', '.join(short)}."
+    notes = []
+    if shortened and budget is not None:
+        labels = ", ".join(ESTIMATORS[n].label for n in dict.fromkeys(shortened))
+        notes.append(f"To stay within {budget:.0f} s, these had fewer repeats of the folds: {labels}.")
+    return answers | _means(answers, settings), notes
+
+
+def _is_mean_of_others(name: EstimatorName, settings: LeaderboardSettings) -> bool:
+    """Whether an estimator is the mean of two that are compared anyway, so that it costs no further fit."""
+    return name == "gp_law" and {"gaussian_process", "mixing_law"} <= set(settings.estimators)
+
+
+def _means(
+    answers: dict[tuple[EstimatorName, int], _Answer], settings: LeaderboardSettings
+) -> dict[tuple[EstimatorName, int], _Answer]:
+    """What the mean of the Gaussian process and the mixing law predicts, from what both do."""
+    found: dict[tuple[EstimatorName, int], _Answer] = {}
+    if not any(_is_mean_of_others(n, settings) for n in settings.estimators):
+        return found
+    for (name, fold), process in answers.items():
+        law = answers.get(("mixing_law", fold))
+        if name != "gaussian_process" or law is None:
+            continue
+        a, b, seconds = process.predicted, law.predicted, process.seconds + law.seconds
+        if a is None or b is None:
+            found["gp_law", fold] = _Answer(None, process.failed or law.failed, seconds)
+            continue
+        mean = Predicted(
+            mean=0.5 * (a.mean + b.mean),
+            at_reference=0.5 * (a.at_reference + b.at_reference),
+            error=None,
+            noise=None,
+            quantile=None,
+            r_score=None,
+            seconds=a.seconds + b.seconds,
         )
-    return answers, notes
+        found["gp_law", fold] = _Answer(mean, "", seconds)
+    return found
 
 
 def _table(

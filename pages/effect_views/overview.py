@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -117,18 +118,20 @@ def _in_words(asked: Asked, rows: pd.DataFrame, lights: _Refuted) -> None:
             "probes.",
             icon=":material/info:",
         )
-    for row in clear.reindex(clear["effect"].abs().sort_values(ascending=False).index).itertuples():
-        _sentence(row.sentence, row.basis, badge(lights.get((row.domain, row.outcome))))
+    largest = clear["effect"].abs().sort_values(ascending=False).index
+    for _, row in clear.loc[largest].iterrows():
+        _sentence(row, badge(lights.get((row["domain"], row["outcome"]))))
     if unclear.empty:
         return
     names = f": {', '.join(unclear['domain'])}" if len(unclear) <= MOST_NAMES else ""
     with st.expander(f"{len(unclear)} that cannot be told from zero{plain(names)}"):
-        for row in unclear.itertuples():
-            _sentence(row.sentence, row.basis, "")
+        for _, row in unclear.iterrows():
+            _sentence(row, "")
     states = sorted({state_name(s) for s in rows["depends_on"] if s})
     if states:
         st.caption(f"How they depend on {plain(', '.join(states))} is drawn under Explain.")
 
 
-def _sentence(sentence: str, basis: str, light: str) -> None:
-    st.markdown(f"{plain(sentence)} {light}\n\n:gray[:small[Rests on: {plain(basis)}]]")
+def _sentence(row: pd.Series[Any], light: str) -> None:
+    basis = plain(str(row["basis"]))
+    st.markdown(f"{plain(str(row['sentence']))} {light}\n\n:gray[:small[Rests on: {basis}]]")

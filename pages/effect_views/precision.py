@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 import streamlit as st
 
@@ -52,7 +50,7 @@ def _calibration(asked: Asked) -> None:
     ]
     table = pd.DataFrame(rows, columns=["Outcome", "Says", "Held", "Prediction", "Effect", "Runs"])
     st.dataframe(
-        table.assign(Held=[None if math.isnan(v) else v for v in table["Held"]]),
+        table,
         hide_index=True,
         height=table_height(len(table)),
         column_config={

@@ -281,7 +281,7 @@ def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName)
     return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
 
 
-def choose_estimator(default: EstimatorName = "gaussian_process") -> EstimatorName:
+def choose_estimator(default: EstimatorName) -> EstimatorName:
     """The estimator, the same on every page of this session.
 
     Args:

@@ -152,7 +152,8 @@ def test_from_text_to_an_exported_mixture(page: Page, serve, demo: Workspace, tm
     go(page, "Effects")
     expect(page.get_by_text(f"{PROBES} probes · graph main, revision 1")).to_be_visible(timeout=LONG)
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2, timeout=LONG)
-    expect(page.get_by_text("The mixtures of all runs were drawn at random")).to_be_visible()
+    expect(page.get_by_text("randomised mixtures").first).to_be_visible()
+    expect(page.get_by_text("No refutation has been tried yet")).to_be_visible()
 
     # 5. Mixture: the effects move the sliders, a lock and a number are respected, saved and exported
     go(page, "Mixture")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,14 @@ class Claims:
 
     def error(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:
         return np.zeros((len(weights), self.outcomes.shape[1]))
+
+    def contrast(
+        self, start: np.ndarray, end: np.ndarray, state: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.mean(end, state), self.error(end, state)
+
+    def restricted(self, outcomes: Sequence[int]) -> Claims:
+        return Claims(self.outcomes[:, list(outcomes)], self.off[:, list(outcomes)], self.claimed)
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
         return self.outcomes - self.off, np.full_like(self.outcomes, self.claimed)

@@ -15,6 +15,7 @@ from causalmix_core.effects.scoring import average, rank_correlation, worth
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import saturated_graph
 from causalmix_core.probes.runs import RunTable
+from tests.effects.conftest import run_table
 
 FAST = LeaderboardSettings(estimators=("linear_dml", "linear_regression"), repeats=2)
 
@@ -24,9 +25,12 @@ def saturated(runs):
 
 
 @pytest.fixture(scope="module")
-def few(runs):
-    """The simulated runs with two outcomes, so that ten estimators take seconds."""
-    return RunTable.from_frame(runs.frame.drop(columns=runs.outcomes[2:]))
+def few():
+    """Runs of three domains, small enough to fit all estimators in a moment."""
+    rng = np.random.default_rng(3)
+    weights, state = rng.dirichlet(np.full(3, 1.5), 36), rng.normal(size=(36, 1))
+    losses = 0.3 * state - np.log(weights[:, :1] + 0.1) + 0.03 * rng.normal(size=(36, 1))
+    return run_table(state, weights, losses)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def test_shuffled_outcomes_score_zero(few):
         assert not row.failed
         for score in row.outcomes.values():
             assert score.r2.mean is None or score.r2.mean < 0.1, row.name
-            assert abs(score.rank.mean) < 0.4, row.name
+            assert score.rank.mean < 0.35, row.name
     assert found.chosen == "gaussian_process"
     assert "nothing to choose by" in found.why
 

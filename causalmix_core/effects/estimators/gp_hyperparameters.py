@@ -32,7 +32,7 @@ RUNS_TO_SEARCH, RUNS_TO_FINISH = 192, 512
 """Runs that the search looks at, and that its last steps look at."""
 STEPS, LAST_STEPS = 120, 8
 DRAWS, FEWER_DRAWS = 8, 4
-"""Other choices that count: with as many runs as the search looks at, and with more; these leave less open."""
+"""Other choices that count: with as many runs as the search looks at, and with more, which leave less."""
 FAILED = 1e10
 
 

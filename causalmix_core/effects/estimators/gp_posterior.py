@@ -227,11 +227,19 @@ class Surface:
         return self.shares @ means, self.total(means, self.best.before_moving(begin, to), explained)
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance, with noise, of each run without it (Rasmussen and Williams 2006, eq. 5.12)."""
+        """Mean and variance, with noise, of each run without it (Rasmussen and Williams 2006, eq. 5.12).
+
+        A choice of hyperparameters that expects the run counts less without it, by how likely it makes the run
+        (Gelfand, Dey and Chang 1992): leaving only the run out, and not what was learned from it, would make
+        left-out runs look nearer than new ones are.
+        """
         means = np.stack([self.outcome - p.alpha / p.precision for p in self.draws])
         variances = np.stack([1 / p.precision for p in self.draws])
-        mean = self.shares @ means
-        return mean, self.shares @ (variances + (means - mean) ** 2)
+        unlikely = 0.5 * (np.log(variances) + (self.outcome - means) ** 2 / variances)
+        shares = self.shares[:, None] * np.exp(unlikely - unlikely.max(axis=0))
+        shares = shares / shares.sum(axis=0)
+        mean = (shares * means).sum(axis=0)
+        return mean, (shares * (variances + (means - mean) ** 2)).sum(axis=0)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The best choice, as plain values; `variance` from the parts of the mean over the runs."""
@@ -266,7 +274,7 @@ class Surface:
         return np.einsum("ij,ij->j", solved, solved)
 
     def total(self, means: np.ndarray, before: np.ndarray, explained: np.ndarray) -> np.ndarray:
-        """Variance, (r,), from the means of all choices, (choices, r), and what the best explains of before."""
+        """Variance, (r,), from all means, (choices, r), and what the best choice explains of before, (r,)."""
         within = np.maximum(before - explained, ROUNDING * before)
         apart = self.shares @ (means - self.shares @ means) ** 2
         return np.asarray(self._wider * within + apart)

@@ -39,15 +39,10 @@ def dummy_outcome(sample: Sample, order: np.ndarray) -> Sample:
 
 
 def random_common_cause(sample: Sample, noise: np.ndarray) -> Sample:
-    """A pool state more, of pure noise, that may change levels and effects alike.
+    """A pool state more, of pure noise, that is held fixed; nothing is said to depend on it.
 
     Args:
         sample: the runs.
         noise: standard normal, shape (n,).
     """
-    column = sample.state.shape[1]
-    return replace(
-        sample,
-        state=np.column_stack([sample.state, noise]),
-        modifiers=np.append(sample.modifiers, column).astype(int),
-    )
+    return replace(sample, state=np.column_stack([sample.state, noise]))
