@@ -23,35 +23,22 @@ from causalmix_core import (
     cli_corpus,
     cli_effects,
     cli_explain,
+    cli_export,
     cli_graph,
     cli_jobs,
     cli_leaderboard,
+    cli_mixture,
     cli_refute,
     cli_runs,
 )
 from causalmix_core.cli_options import (
     HERE,
-    EstimatorOption,
-    GraphOption,
-    PoolOption,
     WorkspaceOption,
     show_progress,
-    user,
 )
 from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
 from causalmix_core.corpus import ingest as ingest_pool
-from causalmix_core.effects import fit_effects
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture import (
-    Constraints,
-    PolicyName,
-    export_saved,
-    load_mixture,
-    mixture_names,
-    mixture_record,
-    save_mixture,
-)
-from causalmix_core.mixture import suggest as suggest_mixture
 from causalmix_core.probes import (
     Assignment,
     Design,
@@ -67,14 +54,11 @@ from causalmix_core.probes.sampling import grid_size
 from causalmix_core.probes.settling import settle_swarm
 from causalmix_core.proxy import PRESETS, PresetName, proxy_tokens
 from causalmix_core.proxy.spec import Family, TokenizerKind, Tuning
-from causalmix_core.question import gather
 from causalmix_core.workspace import (
     DomainSource,
     Workspace,
     WorkspaceConfig,
-    check_name,
     scratch_path,
-    write_atomic,
 )
 
 app = typer.Typer(
@@ -101,6 +85,8 @@ cli_refute.register(app)
 cli_runs.register(app)
 cli_effects.register(app)
 cli_explain.register(app)
+cli_mixture.register(app)
+cli_export.register(app)
 
 
 def main() -> None:
@@ -244,78 +230,6 @@ def probe(
 
 
 @app.command()
-def suggest(
-    workspace: WorkspaceOption = HERE,
-    graph: GraphOption = None,
-    estimator: EstimatorOption = "gaussian_process",
-    pool: PoolOption = None,
-    policy: Annotated[
-        PolicyName, typer.Option(help="How the mixture is found (see docs/METHOD.md).")
-    ] = "trust_region",
-    radius: Annotated[
-        float, typer.Option(help="Reach: how much weight may move, 0 to 1 (total variation).")
-    ] = 0.25,
-    name: Annotated[str, typer.Option(help="Save the mixture under this name.")] = "suggested",
-    seed: Annotated[int, typer.Option(help="Of what the policy draws.")] = 0,
-) -> None:
-    """Suggest a mixture from the effects and save it."""
-    _named(name)
-    if not 0 < radius <= 1:
-        raise CausalMixError(f"The radius is {radius:g}; it is the weight that may move, above 0 and up to 1.")
-    opened = Workspace.open(workspace)
-    reach = Constraints(token_budget=opened.config().token_budget, radius=radius)
-    question = gather(opened, graph, pool=pool)
-    fitted = fit_effects(
-        question.runs,
-        question.graph,
-        estimator=estimator,
-        objective=question.objective,
-        progress=show_progress,
-    )
-    found = suggest_mixture(
-        fitted,
-        question.state,
-        question.reference,
-        policy=policy,
-        constraints=reach,
-        tokens=question.snapshot.tokens() if question.snapshot else None,
-        seed=seed,
-    )
-    record = mixture_record(
-        question, fitted, found.mixture, name=name, by=user(), policy=policy, radius=radius
-    )
-    parent = load_mixture(opened, name).revision if name in mixture_names(opened) else None
-    saved = save_mixture(opened, record, parent)
-    for domain in sorted(saved.weights):
-        typer.echo(f"  {domain:<20} {saved.weights[domain]:8.2%}   (reference {saved.reference[domain]:.2%})")
-    for outcome, change in saved.predicted.items():
-        typer.echo(
-            f"  {outcome:<20} {change.change:+.4f} [{change.lower:+.4f}, {change.upper:+.4f}] predicted"
-        )
-    for note in (*question.runs.notes, *fitted.notes, *found.notes):
-        typer.echo(f"Note: {note}")
-    typer.echo(f"Saved mixture {name}, revision {saved.revision}. Next: causalmix export {name}")
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Argument(help="Name of a saved mixture.")] = "suggested",
-    workspace: WorkspaceOption = HERE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default: stdout.")] = None,
-    token_budget: Annotated[
-        int | None, typer.Option(help="Tokens of the training run; default: the workspace's.")
-    ] = None,
-) -> None:
-    """Write a saved mixture as YAML: weights, token counts, and where they came from."""
-    text = export_saved(Workspace.open(workspace), name, token_budget)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
-        typer.echo(f"Wrote {output}")
-
-
-@app.command()
 def demo(
     workspace: Annotated[Path, typer.Argument(help="Folder of the demo workspace.")] = Path("demo-workspace"),
     probes: Annotated[int, typer.Option(help="Proxies in the first swarm.")] = 48,
@@ -443,13 +357,6 @@ def _swarm(
             for e in error.errors()
         ]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
-
-
-def _named(name: str) -> None:
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise CausalMixError(f"{error}.") from error
 
 
 def _free_port(wanted: int) -> int:

@@ -105,6 +105,8 @@ class WorkspaceConfig(BaseModel):
     """Outcome -> importance of lowering it; empty means every outcome counts the same."""
     token_budget: int = Field(default=1_000_000_000, gt=0)
     """Tokens of the training run that the mixture is for; decides how often domains repeat."""
+    export_paths: dict[Name, str | list[str]] = {}
+    """Domain -> where the trainer finds it: files, folders or prefixes, written into exports as they stand here."""
     ray_address: str | None = Field(default=None, min_length=1)
     """Where the Ray cluster is that swarms can train on: `host:port` or `ray://host:port`."""
 

@@ -24,6 +24,7 @@ from causalmix_core.mixture import (
     suggest,
     total_variation,
 )
+from causalmix_core.mixture.store import Asked
 from causalmix_core.probes import LOSS
 from causalmix_core.question import Question
 from causalmix_core.workspace import Workspace
@@ -241,7 +242,8 @@ def _save(workspace: Workspace, model: EffectModel, question: Question) -> None:
     """Save what is on the sliders, on top of the revision that this curator has seen."""
     held, name, seen = held_mixture(question), str(st.session_state[NAME]), _seen()
     record = mixture_record(
-        question, model, held.weights, name=name, by=user(), policy=held.policy, radius=held.radius
+        question, model, held.weights, name=name, by=user(),
+        asked=Asked(policy=held.policy, constraints=Constraints(radius=held.radius)),
     )
     saved = save_mixture(workspace, record, seen.get(name))
     seen[name] = saved.revision

@@ -34,7 +34,7 @@ def test_reference_and_suggestion_are_trained_in_pairs_on_new_seeds(
     question = gather(workspace)
     model = fit_effects(question.runs, question.graph, objective=question.objective)
     weights = {"code": 0.1, "prose": 0.1, "sums": 0.8}
-    record = mixture_record(question, model, weights, name="sums", by="test", policy="manual")
+    record = mixture_record(question, model, weights, name="sums", by="test")
     save_mixture(workspace, record, None)
 
     rows = train_pairs(workspace, record, seeds=2)

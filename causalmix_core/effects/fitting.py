@@ -157,9 +157,8 @@ def plan_fit(runs: RunTable, graph: CausalGraph, objective: Mapping[str, float] 
     _check(runs, graph)
     shares = objective_shares(objective or {}, runs.outcomes)
     found = {outcome: identify(graph, outcome, runs.states) for outcome in runs.outcomes}
-    found[OBJECTIVE] = _objective_identification([found[o] for o, share in shares.items() if share > 0])
+    found[OBJECTIVE] = objective_identification([found[o] for o, share in shares.items() if share > 0])
     scale = StateScale.of(runs)
-    weights, state = runs.weights(), scale.standardise(runs.state(scale.columns))
     outcomes = outcome_values(runs, shares)
     notes: list[str] = []
     alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
@@ -167,24 +166,30 @@ def plan_fit(runs: RunTable, graph: CausalGraph, objective: Mapping[str, float] 
         values = outcomes[outcome].to_numpy()
         if not said.treatments:
             continue
-        if np.ptp(values) <= 1e-12 * max(np.abs(values).max(), 1e-300):
+        if not varies(values):
             notes.append(f"{outcome} has the same value in every run: its effects are shown as 0.")
             continue
         held = tuple(s for s in said.held if s in scale.columns)
         modifiers = tuple(s for s in said.modifiers if s in held)
         alike.setdefault((said.treatments, held, modifiers), []).append(outcome)
-    groups = []
-    for (treatments, held, modifiers), names in alike.items():
-        columns = np.array([runs.weight_columns.index(t) for t in treatments])
-        states = np.array([scale.columns.index(s) for s in held], dtype=int)
-        sample = Sample(
-            weights=weights[:, columns],
-            state=state[:, states],
-            modifiers=np.array([held.index(m) for m in modifiers], dtype=int),
-            outcomes=outcomes[names].to_numpy(),
-        )
-        groups.append(OutcomeGroup(names, columns, states, sample))
+    groups = [outcome_group(runs, scale, found[names[0]], outcomes[names]) for names in alike.values()]
     return Plan(shares, found, scale, groups, notes)
+
+
+def outcome_group(
+    runs: RunTable, scale: StateScale, said: Identification, outcomes: pd.DataFrame
+) -> OutcomeGroup:
+    """What an estimator sees of outcomes, one per column, of which the graph says the same."""
+    held = [s for s in said.held if s in scale.columns]
+    columns = np.array([runs.weight_columns.index(t) for t in said.treatments])
+    states = np.array([scale.columns.index(s) for s in held], dtype=int)
+    sample = Sample(
+        weights=runs.weights()[:, columns],
+        state=scale.standardise(runs.state(scale.columns))[:, states],
+        modifiers=np.array([i for i, s in enumerate(held) if s in said.modifiers], dtype=int),
+        outcomes=outcomes.to_numpy(),
+    )
+    return OutcomeGroup(list(outcomes.columns), columns, states, sample)
 
 
 def outcome_values(runs: RunTable, shares: Mapping[str, float]) -> pd.DataFrame:
@@ -192,6 +197,11 @@ def outcome_values(runs: RunTable, shares: Mapping[str, float]) -> pd.DataFrame:
     outcomes = runs.frame[runs.outcomes].astype(float)
     signed = np.array([share * objective_sign(o) for o, share in shares.items()])
     return outcomes.assign(**{OBJECTIVE: outcomes[list(shares)].to_numpy() @ signed})
+
+
+def varies(values: np.ndarray) -> bool:
+    """Whether an outcome is anything but the same number with rounding."""
+    return bool(np.ptp(values) > 1e-12 * max(np.abs(values).max(), 1e-300))
 
 
 def objective_sign(outcome: str) -> int:
@@ -261,7 +271,7 @@ def _check(runs: RunTable, graph: CausalGraph) -> None:
         )
 
 
-def _objective_identification(parts: list[Identification]) -> Identification:
+def objective_identification(parts: list[Identification]) -> Identification:
     """What holds for a mean of outcomes: it can be reached by whatever reaches one of them."""
     treatments = sorted({t for p in parts for t in p.treatments})
     weights = sorted({w for p in parts for w in (*p.treatments, *p.excluded)})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from causalmix_core.effects.estimators.protocol import Hurries, PointResponse
 from causalmix_core.effects.group_fit import GroupFit, StateScale
 from causalmix_core.effects.identification import OBJECTIVE, Identification
 from causalmix_core.errors import CausalMixError
@@ -244,7 +245,12 @@ class EffectModel:
         return change[:, 0], error[:, 0]
 
     def surface(
-        self, state: Mapping[str, float], candidates: np.ndarray, outcome: str = OBJECTIVE
+        self,
+        state: Mapping[str, float],
+        candidates: np.ndarray,
+        outcome: str = OBJECTIVE,
+        *,
+        hurried: bool = False,
     ) -> np.ndarray:
         """Expected value of one outcome at many mixtures, without its error, which takes longer.
 
@@ -252,6 +258,7 @@ class EffectModel:
             state: pool state by column.
             candidates: mixtures, shape (m, K), columns in the order of `domains`.
             outcome: which outcome.
+            hurried: whether a rougher answer will do, for a first ranking, where the surface has one.
 
         Returns:
             Shape (m,).
@@ -264,8 +271,13 @@ class EffectModel:
         if outcome not in self._place:
             return self._unexplained(outcome, len(candidates))[0]
         group, i = self._place[outcome]
-        states = np.broadcast_to(x[group.states], (len(candidates), len(group.states)))
-        return np.asarray(group.response.restricted([i]).mean(candidates[:, group.treatments], states)[:, 0])
+        response: PointResponse = group.response.restricted([i])
+        if isinstance(response, Hurries):
+            states = x[None, group.states]
+            response = response.most_probable() if hurried else response
+        else:
+            states = np.broadcast_to(x[group.states], (len(candidates), len(group.states)))
+        return np.asarray(response.mean(candidates[:, group.treatments], states)[:, 0])
 
     def predict(
         self, mixtures: np.ndarray, states: np.ndarray, outcomes: Sequence[str] | None = None

@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph.orientation import extension, orders
-from causalmix_core.probes.runs import STATE, WEIGHT, RunTable
+from causalmix_core.probes import STATE, WEIGHT, RunTable
 
 Tier = Literal["state", "weight", "outcome", "latent"]
 Mark = Literal["directed", "undirected", "bidirected"]

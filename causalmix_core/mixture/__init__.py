@@ -3,11 +3,13 @@
 `suggest` proposes a mixture from fitted effects under `Constraints`, `policy_table` puts all policies side by side,
 `allowed_ranges` says how far each weight may go and why, `pareto_front` weighs two outcomes against each other,
 `exchange_effect` says what one point from one domain to another does. `mixture_record` and `save_mixture` keep a
-mixture with its provenance, `export_saved` writes it as YAML.
+mixture with its provenance, `export_saved` writes it as YAML, and `exporting` for
+each trainer.
 """
 
 from causalmix_core.mixture.constraints import Constraints, Group, Limits, Violation, broken, resolve
 from causalmix_core.mixture.exchange import exchange_effect
+from causalmix_core.mixture.exporting import export_saved
 from causalmix_core.mixture.pareto import pareto_front
 from causalmix_core.mixture.policies import (
     POLICIES,
@@ -21,7 +23,7 @@ from causalmix_core.mixture.policies import (
     pose,
     suggest,
 )
-from causalmix_core.mixture.record import export_saved, mixture_record
+from causalmix_core.mixture.record import mixture_record
 from causalmix_core.mixture.room import Range, allowed_ranges, nearest
 from causalmix_core.mixture.simplex import (
     Mixture,

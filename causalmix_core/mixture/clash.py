@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.constraints import (
     ROUNDING,
@@ -123,6 +125,9 @@ def _sum_words(limits: Sequence[Limit], sums: str, advice: str) -> str:
 
 def _with_reference(limits: Limits, part: Part) -> str:
     """Reach is easier to mend when one sees where the reference stands."""
+    if limits.radius is not None and part.field == "most_domains" and limits.most_domains is not None:
+        dropped = float(np.sort(limits.reference)[: -limits.most_domains].sum())
+        return f"{part.words} (to get there from the reference moves at least {percent(dropped)})"
     if part.limit is None or limits.radius is None:
         return part.words
     here = float(limits.reference[list(part.limit.domains)].sum())

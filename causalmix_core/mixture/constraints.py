@@ -223,7 +223,7 @@ def resolve(
         limits=(
             *_own_limits(constraints, names),
             *repetition,
-            *(_group_limit(group, names) for group in constraints.groups),
+            *(limit for group in constraints.groups for limit in _group_limits(group, names)),
         ),
         smallest_change=constraints.smallest_change,
         most_domains=constraints.most_domains,
@@ -382,12 +382,15 @@ def _refuse_budget(pool: int, readable: float, budget: int, epochs: dict[str, fl
     )
 
 
-def _group_limit(group: Group, domains: list[str]) -> Limit:
-    ends = []
-    if group.lowest > 0:
-        ends.append(f"at least {percent(group.lowest)}")
-    if group.highest < 1 or not ends:
-        ends.append(f"at most {percent(group.highest)}")
+def _group_limits(group: Group, domains: list[str]) -> list[Limit]:
+    """One limit per end, so that a slider names the end that it runs into."""
     names = sorted(set(group.domains))
-    words = f"{group.name} ({listed(names, ' + ')}) {' and '.join(ends)}"
-    return Limit(tuple(domains.index(d) for d in names), group.lowest, group.highest, words, "group")
+    at, of = tuple(domains.index(d) for d in names), f"{group.name} ({listed(names, ' + ')})"
+    if group.lowest == group.highest:
+        return [Limit(at, group.lowest, group.highest, f"{of} exactly {percent(group.lowest)}", "group")]
+    found = []
+    if group.lowest > 0:
+        found.append(Limit(at, group.lowest, 1.0, f"{of} at least {percent(group.lowest)}", "group"))
+    if group.highest < 1:
+        found.append(Limit(at, 0.0, group.highest, f"{of} at most {percent(group.highest)}", "group"))
+    return found

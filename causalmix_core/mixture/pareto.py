@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.errors import CausalMixError
+from causalmix_core.mixture.badness import badness_sign
 from causalmix_core.mixture.constraints import Limits
 from causalmix_core.mixture.policies.candidates import SMALLEST_CENTRE, dirichlet, draw_candidates
 from causalmix_core.mixture.room import bring_in, nearest_weights
 from causalmix_core.mixture.simplex import check_mixture
-from causalmix_core.probes.outcomes import direction_of
 from causalmix_core.probes.runs import WEIGHT
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def pareto_front(
         raise CausalMixError(f"{first} cannot be weighed against itself; choose two outcomes.")
     reference = dict(zip(limits.domains, limits.reference.tolist(), strict=True))
     at_hand = np.array(list(check_mixture(current, limits.domains).values()))
-    signs = np.array([_sign(first), _sign(second)])
+    signs = np.array([badness_sign(first), badness_sign(second)])
     relaxed = limits.relaxed
     centre = nearest_weights(relaxed, limits.reference)
 
@@ -102,7 +101,3 @@ def on_front(costs: np.ndarray) -> np.ndarray:
         if costs[i, 1] < lowest:
             kept[i], lowest = True, costs[i, 1]
     return kept
-
-
-def _sign(outcome: str) -> int:
-    return -1 if outcome != OBJECTIVE and direction_of(outcome) == "higher" else 1

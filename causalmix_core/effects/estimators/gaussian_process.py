@@ -74,6 +74,10 @@ class GaussianProcessResponse:
             [self._surfaces[j] for j in chosen], self._level[chosen], self._scale[chosen]
         )
 
+    def most_probable(self) -> GaussianProcessResponse:
+        """Only the most probable hyperparameters: a rougher mean in a fraction of the time; see `Hurries`."""
+        return GaussianProcessResponse([s.most_probable() for s in self._surfaces], self._level, self._scale)
+
     def refitted(self, sample: Sample) -> GaussianProcessResponse:
         """The most probable covariance, conditioned on other runs: no search, a hundredth of the time.
 
@@ -89,8 +93,11 @@ class GaussianProcessResponse:
         return GaussianProcessResponse(surfaces, self._level, self._scale)
 
     def mean(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Expected outcomes, shape (r, m), of mixtures (r, d) in states (r, p)."""
-        found = self._in_chunks(len(weights), lambda s, rows: (s.mean(weights[rows], state[rows]),))
+        """Expected outcomes, shape (r, m), of mixtures (r, d) in states (r, p), or in one, (1, p)."""
+        same = len(state) == 1
+        found = self._in_chunks(
+            len(weights), lambda s, rows: (s.mean(weights[rows], state if same else state[rows]),)
+        )
         return np.asarray(self._level + self._scale * found[0])
 
     def error(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:

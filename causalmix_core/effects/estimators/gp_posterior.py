@@ -11,6 +11,7 @@ variances, which would drown a step of one point in rounding.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,6 +205,12 @@ class Surface:
         left = self._average([float((1 / p.precision).mean()) for p in self.draws]) - self.noise_variance
         own = float((1 / self.best.precision).mean()) - self.best.variance("noise")
         self._wider = left / own if own > 0 and left > 0 else 1.0
+
+    def most_probable(self) -> Surface:
+        """The same surface with its best choice of hyperparameters alone."""
+        alone = copy(self)
+        alone.draws, alone.shares = [self.best], np.ones(1)
+        return alone
 
     def _average(self, values: list[float]) -> float:
         return float(self.shares @ np.array(values))

@@ -118,6 +118,18 @@ class AnswersManyStates(Protocol):
         ...
 
 
+@runtime_checkable
+class Hurries(Protocol):
+    """A surface that is asked about many mixtures in one pool state: `mean` takes one state for all, shape (1, p).
+
+    It also has a rougher mean to offer in a fraction of the time, for a first ranking.
+    """
+
+    def most_probable(self) -> PointResponse:
+        """The rougher surface."""
+        ...
+
+
 class Estimator(Protocol):
     """A way of learning a surface from runs."""
 

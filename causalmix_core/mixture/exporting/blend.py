@@ -1,9 +1,9 @@
 """What is exported: a mixture, the pool it is drawn from, and the three things that trainers call a weight.
 
-A mixture's weight is a part of the training *tokens*. Trainers that draw documents want a part of the *rows*, and
-those that thin out a source want the part of it that is *kept*. Taking one for another is the commonest mistake in
-data mixing: with documents of 200 and 4,000 tokens a 50:50 draw of rows is a 5:95 mixture of tokens. The
-conversions stand here, once; each format says which it writes.
+A mixture's weight is a part of the training *tokens*. Trainers that draw documents want a part of the
+*rows*, and those that thin out a source want the part of it that is *kept*. Taking one for another is the
+commonest mistake in data mixing: with documents of 200 and 4,000 tokens a 50:50 draw of rows is a 5:95
+mixture of tokens. The conversions stand here, once; each format says which it writes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,29 @@ class DomainPool:
     """What the pool holds of one domain.
 
     Attributes:
-        paths: where its documents lie for the trainer: files, folders or prefixes, as the trainer reads them.
-        tokens: by the workspace's tokenizer; None where the pool is not at hand.
+        tokens: by the workspace's tokenizer, or as somebody counted them; None where the pool is not at hand.
         documents: number of documents; None where the pool is not at hand.
-        text_field: field or column of the text.
+        mapped: where the trainer finds the domain, as somebody said it: files, folders, prefixes or names.
+        text_field: field or column of the text in the mapped files.
+        stored: the snapshot's own Parquet file of exactly the documents that were counted, their text in the
+            column `text`; None where the pool is not at hand.
+        source: where the workspace reads the domain from, for people.
     """
 
-    paths: tuple[str, ...] = ()
     tokens: int | None = None
     documents: int | None = None
+    mapped: tuple[str, ...] = ()
     text_field: str = "text"
+    stored: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Files of documents, and the field or column that holds their text."""
+
+    paths: tuple[str, ...]
+    text_field: str
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,9 @@ class Blend:
         pool: what there is of each domain of `weights`.
         token_budget: tokens of the training run.
         seed: for trainers that draw.
-        splits: names of other splits (such as valid, test) -> paths by domain; may be empty.
-        origin: where the mixture comes from, for comments: snapshot, runs, graph, estimator, policy.
+        splits: names of other splits (valid, test) -> paths by domain; may be empty.
+        tokenizer: what counted the tokens of the pool, in words.
+        origin: where the mixture comes from: snapshot, runs, graph, estimator, policy; plain values.
     """
 
     name: str
@@ -52,38 +66,33 @@ class Blend:
     token_budget: int
     seed: int = 0
     splits: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    origin: Mapping[str, str] = field(default_factory=dict)
+    tokenizer: str = ""
+    origin: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def used(self) -> list[str]:
-        """Domains with a weight above zero, sorted; the others are not exported."""
+        """Domains with a weight above zero, sorted; trainers are not told of the others."""
         return sorted(d for d, w in self.weights.items() if w > 0)
 
-    def paths(self, domain: str) -> tuple[str, ...]:
-        """Where a domain's documents lie.
-
-        Raises:
-            CausalMixError: nobody has said where.
-        """
-        found = self.pool[domain].paths
-        if not found:
-            raise CausalMixError(
-                f"Nobody has said where the trainer finds {domain}. Map it: `--path {domain}=...`, or "
-                "`paths` of the domain in workspace.yaml."
-            )
-        return found
+    @property
+    def used_weights(self) -> Mixture:
+        """The weights above zero, in the order of `used`."""
+        return {d: self.weights[d] for d in self.used}
 
     def tokens_per_document(self, domain: str) -> float:
         """Mean length of a domain's documents, in tokens.
 
         Raises:
-            CausalMixError: the pool is not at hand, or holds no document of the domain.
+            CausalMixError: nobody has counted the tokens and documents of the domain.
         """
         pool = self.pool[domain]
         if not pool.tokens or not pool.documents:
             raise CausalMixError(
-                f"The tokens per document of {domain} are not known, and this format draws documents, not tokens. "
-                "Ingest the pool, or choose a format whose weights are parts of the tokens."
+                f"The tokens per document of {domain} are not known, and this format draws documents, not "
+                "tokens. "
+                f"Say them (`--count {domain}=TOKENS/DOCUMENTS`), or choose a format whose weights are "
+                "parts of the "
+                "tokens."
             )
         return pool.tokens / pool.documents
 
@@ -93,9 +102,22 @@ class Blend:
         Raises:
             CausalMixError: as `tokens_per_document`.
         """
-        rows = {d: self.weights[d] / self.tokens_per_document(d) for d in self.used}
+        rows = self.rows()
         total = sum(rows.values())
         return {d: r / total for d, r in rows.items()}
+
+    def rows(self) -> dict[str, float]:
+        """How many documents of each used domain the training run reads, repetitions counted.
+
+        Raises:
+            CausalMixError: as `tokens_per_document`.
+        """
+        return {d: self.weights[d] * self.token_budget / self.tokens_per_document(d) for d in self.used}
+
+    @property
+    def knows_tokens(self) -> bool:
+        """Whether the tokens of every used domain are known."""
+        return all(self.pool[d].tokens for d in self.used)
 
     def epochs(self) -> dict[str, float]:
         """How often each domain's tokens are read: below 1 it is thinned out, above 1 repeated.
@@ -108,8 +130,10 @@ class Blend:
             tokens = self.pool[domain].tokens
             if not tokens:
                 raise CausalMixError(
-                    f"The tokens of {domain} are not known, so neither is how often it would be read. Ingest the "
-                    "pool, or choose a format whose weights are parts of the tokens."
+                    f"The tokens of {domain} are not known, so neither is how often it would be read. Say "
+                    "them "
+                    f"(`--count {domain}=TOKENS/DOCUMENTS`), or choose a format whose weights are parts of "
+                    "the tokens."
                 )
             found[domain] = self.weights[domain] * self.token_budget / tokens
         return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.mixture.policies.problem import Problem
 from causalmix_core.mixture.simplex import proportional as by_size
 
@@ -48,6 +47,7 @@ def unimax(problem: Problem) -> np.ndarray | None:
 def best_probe(problem: Problem) -> np.ndarray:
     """The mixture of the run with the best measured objective: a lucky one, in part."""
     from causalmix_core.effects.fitting import outcome_values
+    from causalmix_core.effects.identification import OBJECTIVE
 
     measured = outcome_values(problem.model.runs, problem.model.objective)[OBJECTIVE].to_numpy()
     weights = problem.model.runs.weights()[int(np.argmin(measured))]

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.errors import CausalMixError
+from causalmix_core.mixture.badness import badness_sign
 from causalmix_core.mixture.constraints import Constraints, Limits, resolve
 from causalmix_core.mixture.room import nearest_weights
-from causalmix_core.probes.outcomes import direction_of
 
 if TYPE_CHECKING:
     from causalmix_core.effects.model import EffectModel
@@ -94,8 +93,8 @@ class Problem:
         found = np.zeros((len(candidates), len(self.no_harm)))
         for j, (outcome, margin) in enumerate(self.no_harm.items()):
             change, error = self.model.changes(self.state, self.reference, candidates, outcome)
-            worse = -change if outcome != OBJECTIVE and direction_of(outcome) == "higher" else change
-            found[:, j] = worse + self.model.interval_quantile(outcome) * error - margin
+            half = self.model.interval_quantile(outcome) * error
+            found[:, j] = badness_sign(outcome) * change + half - margin
         return found
 
     def harm(self, candidates: np.ndarray) -> np.ndarray:
@@ -109,6 +108,7 @@ class Problem:
     @cached_property
     def _prices(self) -> np.ndarray:
         from causalmix_core.effects.fitting import outcome_values
+        from causalmix_core.effects.identification import OBJECTIVE
 
         spread = outcome_values(self.model.runs, self.model.objective).std()
         tiny = float(np.finfo(float).tiny)

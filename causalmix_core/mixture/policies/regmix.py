@@ -11,7 +11,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.mixture.policies.candidates import SMALLEST_CENTRE, dirichlet
 from causalmix_core.mixture.policies.problem import Problem
 
@@ -22,6 +21,7 @@ BEST = 128
 def regmix(problem: Problem) -> np.ndarray:
     """Weights, shape (K,)."""
     from causalmix_core.effects.fitting import outcome_values
+    from causalmix_core.effects.identification import OBJECTIVE
 
     runs = problem.model.runs
     objective = outcome_values(runs, problem.model.objective)[OBJECTIVE].to_numpy(dtype=float)

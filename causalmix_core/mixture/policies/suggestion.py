@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.constraints import Constraints, Limits, Violation, broken
 from causalmix_core.mixture.policies.problem import Problem, pose
@@ -110,7 +109,7 @@ def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
     fixed = no_freedom(limits)
     if fixed:
         notes.append(fixed)
-    if not problem.may_stay:
+    if info.uses_effects and not problem.may_stay:
         notes.append("The constraints forbid the reference; to stay is to take the nearest mixture they allow.")
     proposed = info.propose(problem)
     answered = proposed is not None
@@ -119,8 +118,7 @@ def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
         proposed = problem.start
     if step < 1 and answered:
         proposed = _part_of_the_way(limits, info, proposed, step)
-    stays = policy == "trust_region" and problem.score(proposed[None])[0] >= -SURE
-    if stays:
+    if policy == "trust_region" and problem.score(proposed[None])[0] >= -SURE:
         proposed = problem.start
         if not fixed:
             notes.append(_stay_words(problem))
@@ -136,7 +134,7 @@ def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
         reference=as_mixture(limits, limits.reference),
         change=change,
         distance=distance,
-        stay=stays or bool(np.abs(proposed - problem.start).max() < SURE),
+        stay=info.uses_effects and bool(np.abs(proposed - problem.start).max() < SURE),
         answered=answered,
         violations=tuple(broken(limits, mixture)),
         notes=tuple(notes),
@@ -160,7 +158,7 @@ def _stay_words(problem: Problem) -> str:
 
 
 def _doubt(change: pd.DataFrame) -> list[str]:
-    goal = change[change["outcome"] == OBJECTIVE].iloc[0]
+    goal = change.iloc[-1]  # the objective
     if goal["change"] >= 0:
         return ["It is predicted to be no better than the reference."]
     if goal["upper"] >= 0:
@@ -172,7 +170,7 @@ def _harm_notes(problem: Problem, weights: np.ndarray) -> list[str]:
     """Which protected outcomes may get worse by more than their margin."""
     over = problem.harm(weights[None])[0]
     return [
-        f"{outcome if outcome != OBJECTIVE else 'The objective'} may get worse by {margin + by:.4g}, more than the "
+        f"{'The objective' if outcome == problem.model.outcomes[-1] else outcome} may get worse by {margin + by:.4g}, more than the "
         f"{margin:.4g} that you allow."
         for (outcome, margin), by in zip(problem.no_harm.items(), over, strict=True)
         if by > 1e-9
