@@ -4,8 +4,9 @@
 
 RegMix (Liu et al. 2024, arXiv 2407.01492) trained 512 proxies of 1M parameters on mixtures of 17 domains,
 and 256 more to test with, and measured 13 losses of each. Estimators are fitted to random subsets of the
-512 and rank the 256, which nothing was fitted or tuned to. The tables are looked for where the other
-benchmarks look for them.
+512 and rank the 256. Nothing is fitted to these; but the priors of the Gaussian process and of the law were
+chosen with RegMix's tables in view, so what they gain over LightGBM with RegMix's settings from few runs is a
+little flattered. The tables are looked for where the other benchmarks look for them.
 
 A figure is Spearman's rank correlation of predicted and measured losses, of Pile-CC and averaged over the
 13 losses, by its mean over the subsets (the median beside it). An estimator that cannot rank at all counts
@@ -133,29 +134,31 @@ def compare(tables: Tables, subsets: int) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame, command: str) -> str:
     """The result as a page."""
-    mean = table.groupby(["estimator", "runs"]).mean(numeric_only=True)
-    median = table.groupby(["estimator", "runs"]).median(numeric_only=True)
-    counts = table[table["estimator"] == OURS].groupby("runs").size()
+    grouped = table.groupby(["estimator", "runs"])[list(table.columns[3:])]
+    mean, median = grouped.mean().to_dict(), grouped.median().to_dict()
+    counts = table[table["estimator"] == OURS].groupby("runs").size().to_dict()
     goals = []
     for (what, runs), goal in GOALS.items():
-        reached = {n: mean.loc[(n, runs), what] for n in COMPARED if mean.loc[(n, runs), what] >= goal}
-        ours = "; ".join(f"{ESTIMATORS[n].label} {v:.4f}" for n, v in reached.items())
-        goals.append(f"| {what} | {runs} | {goal:.3f} | {ours or 'MISSED by all'} |")
+        cells = []
+        for figures in (mean[what], median[what]):
+            reached = {n: float(figures[n, runs]) for n in COMPARED}
+            words = [f"{ESTIMATORS[n].label} {v:.4f}" for n, v in reached.items() if v >= goal]
+            cells.append("; ".join(words) or "none")
+        goals.append(f"| {what} | {runs} | {goal:.3f} | {' | '.join(cells)} |")
     parts = []
     for what in ("Pile-CC", "mean of 13"):
         rows = "\n".join(
             f"| {ESTIMATORS[name].label} | "
-            + " | ".join(f"{mean.loc[(name, n), what]:.4f} ({median.loc[(name, n), what]:.4f})" for n in RUNS)
+            + " | ".join(f"{mean[what][name, n]:.4f} ({median[what][name, n]:.4f})" for n in RUNS)
             + " |"
             for name in COMPARED
         )
         head = " | ".join(f"{n} runs" for n in RUNS)
         parts.append(f"## {what}\n\n| estimator | {head} |\n|---{'|---' * len(RUNS)}|\n{rows}\n")
+    shown = [mean[what] for what in ("held", "held least", "held calibrated", "seconds")]
     rows = "\n".join(
-        f"| {n} | {counts[n]} | {m['held']:.3f} | {m['held least']:.3f} | {m['held calibrated']:.3f} "
-        f"| {m['seconds']:.2f} |"
+        f"| {n} | {counts[n]} | " + " | ".join(f"{figures[OURS, n]:.3f}" for figures in shown) + " |"
         for n in RUNS
-        for m in [mean.loc[(OURS, n)]]
     )
     return f"""# How many probes does it take to rank mixtures?
 
@@ -163,8 +166,8 @@ Measured with `{command}` on {platform.machine()}, causalmix {__version__}. RegM
 random subsets of 512, scored on 256 others. Mean over the subsets of Spearman's rank correlation, the
 median in brackets.
 
-| loss | runs | goal | reached by (mean) |
-|---|---|---|---|
+| loss | runs | goal | reached by the mean of | reached by the median of |
+|---|---|---|---|---|
 {chr(10).join(goals)}
 
 {chr(10).join(parts)}

@@ -15,6 +15,8 @@ import math
 import numpy as np
 
 CONFIDENCE = 0.95
+OWN_QUANTILE = 1.96
+"""Standard errors that half a 95% interval is where errors are normal and as large as a surface says."""
 _FLOOR = 1e-12
 """Least expected error: a surface that claims none is held to its word without a division by zero."""
 
@@ -27,7 +29,7 @@ def normalised(truth: np.ndarray, mean: np.ndarray, error: np.ndarray) -> np.nda
         mean: what was expected, (n, m).
         error: standard error of that, noise of a run included, (n, m).
     """
-    return np.abs(truth - mean) / np.maximum(error, _FLOOR * (1 + np.abs(truth)))
+    return np.asarray(np.abs(truth - mean) / np.maximum(error, _FLOOR * (1 + np.abs(truth))))
 
 
 def conformal_quantile(scores: np.ndarray, confidence: float = CONFIDENCE) -> np.ndarray:
@@ -46,3 +48,20 @@ def conformal_quantile(scores: np.ndarray, confidence: float = CONFIDENCE) -> np
     if rank <= n:
         return np.asarray(np.sort(scores, axis=0)[rank - 1])
     return np.asarray(scores.max(axis=0) * rank / n)
+
+
+def prediction_quantile(scores: np.ndarray, own: float = OWN_QUANTILE) -> np.ndarray:
+    """The conformal quantile, but never less than the surface's own.
+
+    Where one run is left out at a time, a part of what was learned of the covariance from that run stays.
+    With two dozen runs this makes left-out errors smaller than those of new ones, and the quantile alone held
+    86 to 92% of new runs at a nominal 95% in simulated worlds.
+
+    Args:
+        scores: normalised errors of left-out runs, (n, m).
+        own: standard errors that half the interval is by the surface's own account.
+
+    Returns:
+        Shape (m,).
+    """
+    return np.maximum(own, conformal_quantile(scores))

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from causalmix_core.effects.conformal import conformal_quantile, normalised
+from causalmix_core.effects.conformal import normalised, prediction_quantile
 from causalmix_core.effects.estimators import EstimatorInfo, Response
 from causalmix_core.effects.sample import Sample
 from causalmix_core.probes.runs import RunTable
@@ -181,7 +181,7 @@ def predict_held(
         error = full(response.error(held.weights, held.state), nothing)
         noise = full(response.noise, nothing)
     if isinstance(response, LeavesOut):
-        quantile = full(conformal_quantile(normalised(fitted.outcomes, *response.left_out())), nothing)
+        quantile = full(prediction_quantile(normalised(fitted.outcomes, *response.left_out())), nothing)
     if info.orthogonal:
         from causalmix_core.effects.estimators.dml import residual_score
 

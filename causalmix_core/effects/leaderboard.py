@@ -187,18 +187,23 @@ def _all_answers(
     shortened: list[EstimatorName] = []
     for repeat in range(1, 1 + max(f.repeat for f in work.folds)):
         left = math.inf if budget is None else began + budget - time.perf_counter()
-        chosen = []
+        chosen: list[EstimatorName] = []
         # The default to beat comes first, then whatever is fast.
         for name in sorted(cost, key=lambda n: (n != "gaussian_process", cost[n])):
-            left -= cost[name] / max(workers, 1)
-            (chosen if left > 0 else shortened).append(name)
+            seconds = cost[name] / max(workers, 1)
+            if seconds <= left:
+                left -= seconds
+                chosen.append(name)
+            else:
+                shortened.append(name)
         todo -= (len(fitted) - len(chosen)) * len(first)
         go_through([(n, k) for n in chosen for k, f in enumerate(work.folds) if f.repeat == repeat])
         cost = {name: cost[name] for name in chosen}
     notes = []
     if shortened and budget is not None:
-        labels = ", ".join(ESTIMATORS[n].label for n in dict.fromkeys(shortened))
-        notes.append(f"To stay within {budget:.0f} s, these had fewer repeats of the folds: {labels}.")
+        labels = [ESTIMATORS[n].label for n in dict.fromkeys(shortened)]
+        which = "every estimator" if len(labels) == len(fitted) else ", ".join(labels)
+        notes.append(f"To stay within {budget:.0f} s, the folds were repeated less often for {which}.")
     return answers | _means(answers, settings), notes
 
 

@@ -115,8 +115,6 @@ class HeldOutRuns:
             beside: what the Gaussian process predicted, for errors of those that do not know their own.
         """
         truths = self.truths[: len(predicted)]
-        if beside is not None and len(beside) < len(predicted):
-            beside = None
         row = self._row(
             name, ESTIMATORS[name].label, score_estimator(truths, predicted, beside, self.objective)
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from causalmix_core.effects.conformal import conformal_quantile, normalised
+from causalmix_core.effects.conformal import normalised, prediction_quantile
 from causalmix_core.effects.held_out import Predicted
 
 BEST_SHARE = 0.1
@@ -81,10 +81,12 @@ def score_estimator(
     Args:
         truths: the folds.
         predicted: for each fold.
-        beside: what the Gaussian process predicted for each fold; None: it could not be fitted.
+        beside: what the Gaussian process predicted, for fewer folds where it had fewer repeats; None: it
+            could not be fitted.
         objective: column of the objective.
     """
-    errors = [_error(p, None if beside is None else beside[i]) for i, p in enumerate(predicted)]
+    known = [] if beside is None else beside
+    errors = [_error(p, known[i] if i < len(known) else None) for i, p in enumerate(predicted)]
     found = []
     for i, (truth, p, error) in enumerate(zip(truths, predicted, errors, strict=True)):
         inside = width = np.full(truth.outcomes.shape[1], np.nan)
@@ -96,7 +98,7 @@ def score_estimator(
                     for j, (t, q, e) in enumerate(zip(truths, predicted, errors, strict=True))
                     if j != i and t.repeat == truth.repeat and e is not None
                 ]
-                quantile = conformal_quantile(np.vstack(others))
+                quantile = prediction_quantile(np.vstack(others))
             inside = (np.abs(truth.outcomes - p.mean) <= quantile * error).mean(axis=0)
             width = (quantile * error).mean(axis=0)
         found.append(

@@ -17,6 +17,7 @@ from pages.graph_views.plain import plain
 from pages.widgets.shell import choose_estimator, empty, fitted
 
 OBJECTIVE_FIELD = "objective_outcomes"
+MOST_NAMES = 3
 ASSIGNMENTS: dict[AssignmentKind | None, tuple[str, Literal["green", "orange", "gray"], str]] = {
     "randomised": ("randomised mixtures", "green", ":material/shuffle:"),
     "adaptive": ("adaptive mixtures", "orange", ":material/route:"),
@@ -55,7 +56,8 @@ def _objective(workspace: Workspace, question: Question) -> None:
     """Which outcomes count, kept in the workspace."""
     outcomes, chosen = question.runs.outcomes, list(question.objective)
     names = ", ".join(outcome_name(o) for o in chosen)
-    counted = names if len(chosen) <= 3 else f"{len(chosen)} of {len(outcomes)} outcomes"
+    some = "all" if len(chosen) == len(outcomes) else f"{len(chosen)} of"
+    counted = names if len(chosen) <= MOST_NAMES else f"{some} {len(outcomes)} outcomes"
     with st.popover(f"Objective: {plain(counted)}", icon=":material/flag:"):
         key = f"{OBJECTIVE_FIELD}-{question.pool}"
         st.multiselect(
@@ -93,6 +95,10 @@ def _rests_on(asked: Asked) -> None:
             + f" · at {question.reference_is}"
         )
         _badge(report)
+    if report.doubted:
+        st.warning(plain(report.sentences[1]), icon=":material/warning:")
+    elif report.kind != "randomised":
+        st.warning(plain(report.sentences[0]), icon=":material/warning:")
 
 
 def _badge(report: AssignmentReport) -> None:

@@ -20,8 +20,8 @@ OUTCOME = "power_outcome"
 def intervals(asked: Asked, board: Leaderboard | None) -> None:
     """What was promised and what was kept, outcome by outcome."""
     st.markdown(
-        "Every interval says 95%. Runs that the fit has not seen tell how often that is so; where it was too "
-        "seldom, intervals have been widened."
+        "Every interval says 95%. Runs that the fit has not seen tell how often that is so, and intervals "
+        "have been corrected by what they tell."
     )
     row = board.row(asked.estimator) if board else None
     table, picture = st.columns(2, gap="large")
@@ -48,6 +48,8 @@ def _calibration(asked: Asked) -> None:
         for c in [group.calibration]
         for i, o in enumerate(group.outcomes)
     ]
+    order = [outcome_name(o) for o in asked.model.outcomes]
+    rows.sort(key=lambda row: order.index(row[0]))
     table = pd.DataFrame(rows, columns=["Outcome", "Says", "Held", "Prediction", "Effect", "Runs"])
     st.dataframe(
         table,
@@ -65,8 +67,8 @@ def _calibration(asked: Asked) -> None:
             ),
             "Effect": st.column_config.NumberColumn(
                 format="%.2f SE", width=90,
-                help="Half an interval of an effect, in standard errors: about 1.96, or more where left-out "
-                "runs were further off than expected.",
+                help="Half an interval of an effect, in standard errors, after the correction; 1.96 if "
+                "nothing were to correct.",
             ),
             "Runs": st.column_config.NumberColumn(width=65, help="Left-out runs that this rests on."),
         },

@@ -131,8 +131,8 @@ HEADS: dict[RefuterName, str] = {
 }
 """Heads of columns; the whole names stand in their help."""
 NUMBERS: dict[RefuterName, str] = {
-    "placebo": "The number is the share of shuffled runs that give as sure an effect.",
-    "dummy_outcome": "The number is the share of made-up outcomes that give as sure an effect.",
+    "placebo": "The number is the share of effects in shuffled runs that are as sure.",
+    "dummy_outcome": "The number is the share of effects on made-up outcomes that are as sure.",
     "random_common_cause": "The number is how far the effect moves, in its standard errors (SE).",
     "subset": "The number is how far the effect moves, in its standard errors (SE).",
     "bootstrap": "The number is how much it varies, against what its interval says.",

@@ -77,6 +77,7 @@ def _begin(asked: Asked) -> None:
 def _board(asked: Asked, board: Leaderboard) -> None:
     shown = st.selectbox("Scores on", asked.outcomes, format_func=outcome_name, key=OUTCOME, width=320)
     ranked = [r for r in board.rows if shown in r.outcomes]
+    sure = [r for r in ranked if r.outcomes[shown].coverage.mean is not None]
     ranks, covers = st.columns(2, gap="large")
     with ranks:
         show_chart(
@@ -88,7 +89,7 @@ def _board(asked: Asked, board: Leaderboard) -> None:
         show_chart(
             trust_charts.coverage_figure(board, shown),
             key="coverage",
-            height=trust_charts.dots_height(len(ranked)),
+            height=trust_charts.dots_height(len(sure)),  # so that its rows stand beside the same names
         )
     _scores(board, shown)
     said = [

@@ -94,7 +94,7 @@ def effect_matrix(effects: pd.DataFrame, clear: pd.DataFrame, marks: pd.DataFram
         decimals = max(0, 2 - math.floor(math.log10(limit)))
         for i in columns:
             worse = np.sign(effects.iloc[:, i]) * (-1 if higher_is_better(outcomes[i]) else 1)
-            size = _FAINTEST + (1 - _FAINTEST) * np.sqrt(effects.iloc[:, i].abs() / limit)
+            size = _FAINTEST + (1 - _FAINTEST) * effects.iloc[:, i].abs() / limit
             shade[:, i] = (worse * size).where(clear.iloc[:, i], 0.0)
             for row, (value, mark) in enumerate(zip(effects.iloc[:, i], marks.iloc[:, i], strict=True)):
                 text[row, i] = f"{value:+.{decimals}f}{mark}"
@@ -163,7 +163,7 @@ def before_after(changed: pd.DataFrame) -> go.Figure:
                 "size": 9,
                 "color": colours,
                 "symbol": "circle-open" if when == "before" else "circle",
-                "line": {"width": 2},
+                "line": {"width": 2, "color": colours},
             },
             customdata=np.column_stack([changed[f"lower_{when}"], changed[f"upper_{when}"]]),
             hovertemplate=when

@@ -48,6 +48,7 @@ TASK_WORDS: dict[TaskKind, str] = {
     "leaderboard": "comparing estimators",
     "refute": "refuting effects",
 }
+_loading = threading.Lock()
 ESTIMATOR = "estimator"
 _OWN_ESTIMATOR = "own_estimator"
 
@@ -155,11 +156,21 @@ def warm_imports() -> threading.Thread:
 
     def load() -> None:
         for module in ("dowhy", "econml.dml", "torch"):
-            importlib.import_module(module)
+            load_now(module)
 
     thread = threading.Thread(target=load, daemon=True)
     thread.start()
     return thread
+
+
+def load_now(*modules: str) -> None:
+    """Load what the next step needs, without waiting for the rest of what is warmed.
+
+    One thread at a time: two that import the same library at once may deadlock.
+    """
+    for module in modules:
+        with _loading:
+            importlib.import_module(module)
 
 
 def snapshot_of(workspace: Workspace) -> Snapshot:
@@ -277,7 +288,7 @@ def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -
 
 @st.cache_resource(show_spinner=False, max_entries=24)
 def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
-    warm_imports().join()  # two threads that import the same library at once may deadlock
+    load_now("dowhy", *(["econml.dml"] if ESTIMATORS[estimator].orthogonal else []))
     return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
 
 

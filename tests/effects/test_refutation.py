@@ -25,7 +25,7 @@ from causalmix_core.effects.refutation.judging import (
 )
 from causalmix_core.effects.sample import Sample
 from causalmix_core.errors import CausalMixError
-from causalmix_core.graph import delete_edge, saturated_graph
+from causalmix_core.graph import add_bidirected, delete_edge, saturated_graph
 from causalmix_core.probes.runs import RunTable
 
 DOMAINS = ["books", "code", "web"]
@@ -269,6 +269,22 @@ def test_a_label_that_is_doubted_gets_a_hidden_cause(with_estimator):
     found = refuted(world(confounding=0.8))
     assert of(found, "books", "loss/books").check("unobserved_confounder").verdict != "does not apply"
     assert any("labelled randomised" in note for note in found.notes)
+
+
+def test_what_the_graph_cannot_identify_is_weak_at_best(with_estimator):
+    with_estimator()
+    runs = world()
+    graph = add_bidirected(saturated_graph(runs, by="test"), "weight/books", "loss/books", by="ana")
+    books = of(refuted(runs, graph=graph), "books", "loss/books")
+    assert {c.verdict for c in books.checks} == {"passed", "does not apply"}
+    assert books.verdict == "weak"
+    assert "association" in books.words
+
+
+def test_processes_change_nothing_but_the_time():
+    runs = world(n=24)
+    alone = refuted(runs, "linear_regression", replicates=5, workers=0)
+    assert refuted(runs, "linear_regression", replicates=5, workers=1).effects == alone.effects
 
 
 def test_a_state_that_does_not_fit_is_refused(with_estimator):

@@ -1,4 +1,4 @@
-"""What effects need time for, in real background processes: comparing estimators, refuting effects."""
+"""What effects need time for, as background work: comparing estimators, refuting effects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from causalmix_core.effects.leaderboard_result import LeaderboardSettings
 from causalmix_core.effects.refutation.result import RefutationSettings
 from causalmix_core.question import gather
 from causalmix_core.workspace import Workspace, WorkspaceConfig
-from jobs import JobFolder, LeaderboardTask, RefuteTask, cancel_task, submit_task, task_status
+from jobs import JobFolder, LeaderboardTask, RefuteTask, cancel_task, submit_task, task_status, tasks
 from tests.jobs.test_local import until
 from tests.jobs.test_tasks import ends
 
@@ -49,10 +49,18 @@ def studied(tmp_path: Path) -> Workspace:
     return workspace
 
 
-def test_estimators_are_compared_in_the_background_and_the_table_is_kept(studied: Workspace) -> None:
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are done in this process when they are submitted: libraries load only once."""
+    monkeypatch.setattr(
+        tasks, "start_process", lambda folder, _: tasks.run_task(folder.workspace, folder.job)
+    )
+
+
+@pytest.mark.usefixtures("at_once")
+def test_estimators_are_compared_and_the_table_is_kept(studied: Workspace) -> None:
     status = ends(studied, submit_task(studied, LeaderboardTask(pool=POOL, settings=QUICK)))
-    log = JobFolder(studied, status.job).log_path.read_text()
-    assert (status.state, status.message) == ("finished", ""), log
+    assert (status.state, status.message) == ("finished", "")
     found = load_leaderboard(studied, key_of(gather(studied, pool=POOL))).value
     assert found is not None
     assert found.settings == QUICK
@@ -71,7 +79,8 @@ def test_a_comparison_is_cancelled_and_leaves_no_file_and_no_process(studied: Wo
     assert not list(studied.effects.iterdir())
 
 
-def test_effects_are_refuted_in_the_background(studied: Workspace) -> None:
+@pytest.mark.usefixtures("at_once")
+def test_effects_are_refuted_and_the_verdicts_are_kept(studied: Workspace) -> None:
     task = RefuteTask(pool=POOL, estimator="linear_dml", replicates=5, seed=3)
     status = ends(studied, submit_task(studied, task))
     assert (status.state, status.message) == ("finished", "")
@@ -89,6 +98,7 @@ def test_effects_are_refuted_in_the_background(studied: Workspace) -> None:
     assert {e.outcome for e in found.effects} == {"loss/code", "loss/prose", "objective"}
 
 
+@pytest.mark.usefixtures("at_once")
 def test_what_cannot_be_compared_is_said_in_words(studied: Workspace) -> None:
     status = ends(studied, submit_task(studied, LeaderboardTask(pool="import-nowhere", settings=QUICK)))
     assert status.state == "failed"

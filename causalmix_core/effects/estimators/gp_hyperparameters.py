@@ -30,9 +30,11 @@ from causalmix_core.effects.estimators.gp_kernel import (
 
 RUNS_TO_SEARCH, RUNS_TO_FINISH = 192, 512
 """Runs that the search looks at, and that its last steps look at."""
-STEPS, LAST_STEPS = 120, 8
+STEPS, LAST_STEPS = 120, 20
 DRAWS, FEWER_DRAWS = 8, 4
 """Other choices that count: with as many runs as the search looks at, and with more, which leave less."""
+RUNS_THAT_SETTLE = 1024
+"""With more runs the best choice stands alone: others hardly differ, and each would take seconds."""
 FAILED = 1e10
 
 
@@ -237,6 +239,8 @@ def learn(evidence: Evidence, rng: np.random.Generator) -> Hyperparameters:
         best = np.clip(
             middle + root @ _minimise(rounded, np.zeros(layout.size), -wide, wide, LAST_STEPS), low, high
         )
+    if n > RUNS_THAT_SETTLE:
+        return Hyperparameters(best, best[None], np.ones(1))
     count = FEWER_DRAWS if many > RUNS_TO_SEARCH else DRAWS
     z = rng.normal(size=(count // 2, layout.size))
     z = np.concatenate([z, -z])

@@ -80,7 +80,7 @@ class Layout:
     @property
     def size(self) -> int:
         """How many hyperparameters there are."""
-        return self.modifier_lengths.stop + len(self.variances)
+        return int(self.modifier_lengths.stop) + len(self.variances)
 
 
 class Features:

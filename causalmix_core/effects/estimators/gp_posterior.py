@@ -217,7 +217,8 @@ class Surface:
 
     def mean(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Mean at mixtures in states, shape (r,)."""
-        return self.shares @ np.stack([p.covariance(p.points(weights), state) @ p.alpha for p in self.draws])
+        means = np.stack([p.covariance(p.points(weights), state) @ p.alpha for p in self.draws])
+        return np.asarray(self.shares @ means)
 
     def variance(self, weights: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Variance of the mean, shape (r,), without the noise of a run."""
@@ -234,11 +235,11 @@ class Surface:
         return self.shares @ means, self.total(means, self.best.before_moving(begin, to), explained)
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance, with noise, of each run without it (Rasmussen and Williams 2006, eq. 5.12).
+        """Mean and variance, noise included, of each run without it.
 
-        A choice of hyperparameters that expects the run counts less without it, by how likely it makes the run
-        (Gelfand, Dey and Chang 1992): leaving only the run out, and not what was learned from it, would make
-        left-out runs look nearer than new ones are.
+        In closed form for each choice of hyperparameters (Rasmussen and Williams 2006, eq. 5.12). A choice
+        that expects the run counts less without it, by how likely it makes the run (Gelfand, Dey and Chang
+        1992): keeping all that was learned from the run would make it look nearer than a new one is.
         """
         means = np.stack([self.outcome - p.alpha / p.precision for p in self.draws])
         variances = np.stack([1 / p.precision for p in self.draws])
@@ -278,7 +279,7 @@ class Surface:
 
         rows = np.ascontiguousarray(covariance[:, self._rows])
         solved, _ = lapack.dtrtrs(self._factor, rows.T, lower=1, overwrite_b=1)
-        return np.einsum("ij,ij->j", solved, solved)
+        return np.asarray(np.einsum("ij,ij->j", solved, solved))
 
     def total(self, means: np.ndarray, before: np.ndarray, explained: np.ndarray) -> np.ndarray:
         """Variance, (r,), from all means, (choices, r), and what the best choice explains of before, (r,)."""

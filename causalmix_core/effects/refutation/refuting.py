@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 
 from causalmix_core.effects.estimators import ESTIMATORS, EstimatorName
 from causalmix_core.effects.fitting import fit_effects
@@ -23,7 +24,7 @@ from causalmix_core.effects.refutation.judging import (
     judge_subsets,
     overall,
 )
-from causalmix_core.effects.refutation.refitting import Batch, Refits, Refitted, missing
+from causalmix_core.effects.refutation.refitting import LEARNED_ANEW, Batch, Refits, Refitted, missing
 from causalmix_core.effects.refutation.result import (
     REFUTERS,
     REPLICATES,
@@ -36,7 +37,7 @@ from causalmix_core.effects.refutation.result import (
 )
 from causalmix_core.graph.model import CausalGraph
 from causalmix_core.probes.runs import RunTable
-from causalmix_core.worker_pool import work_through
+from causalmix_core.worker_pool import cores, work_through
 
 Progress = Callable[[float, str], None]
 FEWEST_FITTED = 3
@@ -56,7 +57,7 @@ def refute(
     replicates: int = REPLICATES,
     seed: int = 0,
     strength: float = STRENGTH,
-    workers: int = 0,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Refutation:
     """Try to refute the effect of every domain on every outcome.
@@ -72,7 +73,8 @@ def refute(
         seed: of everything that is drawn.
         strength: of the simulated hidden cause: the share of what is left of weight and outcome that it
             explains.
-        workers: processes to fit in; 0: this one. The result does not depend on it.
+        workers: processes to fit in; 0: this one; None: one per core where there are many runs. The result
+            does not depend on it.
         progress: called with the fraction done and what is being done; what it raises ends the refutation.
 
     Returns:
@@ -119,6 +121,8 @@ def refute(
         if not (refuter == "random_common_cause" and not ESTIMATORS[estimator].uses_state)
         and not (refuter == "unobserved_confounder" and by_design)
     ]
+    if workers is None:
+        workers = cores() if len(runs) > LEARNED_ANEW and cores() > 1 else 0
     found = _fit_again(refits, asked, replicates, workers, say)
     estimate = Estimate(
         effect=frame["effect"].to_numpy(),
@@ -127,33 +131,12 @@ def refute(
         outcome=np.repeat(np.arange(len(model.outcomes)), len(model.domains)),
     )
     checks = {refuter: _judge(refuter, estimate, found[refuter], model, strength) for refuter in asked}
-    effects = []
-    for i, row in enumerate(frame.itertuples(index=False)):
-        own = tuple(
-            _one(
-                refuter, checks[refuter][i] if refuter in checks else None, bool(estimate.shown[i]), estimator
-            )
-            for refuter in REFUTERS
-        )
-        verdict, words = overall(own)
-        effects.append(
-            RefutedEffect(
-                domain=row.domain,
-                outcome=row.outcome,
-                effect=row.effect,
-                lower=row.lower,
-                upper=row.upper,
-                checks=own,
-                verdict=verdict,
-                words=words,
-            )
-        )
     say(1.0, "Refutation is ready")
     return Refutation(
         settings=settings,
         runs=len(runs),
         assignment=report.kind,
-        effects=tuple(effects),
+        effects=tuple(_collect(model, frame, estimate, checks)),
         notes=tuple(_notes(model, replicates, report.doubted, sum(missing(f) for f in found.values()))),
         seconds=time.perf_counter() - began,
     )
@@ -214,6 +197,39 @@ def _judge(
     if refuter == "bootstrap":
         return judge_bootstrap(estimate, replicates)
     return judge_null(refuter, estimate, replicates)
+
+
+def _collect(
+    model: EffectModel,
+    frame: pd.DataFrame,
+    estimate: Estimate,
+    checks: Mapping[RefuterName, list[Check]],
+) -> list[RefutedEffect]:
+    """Every row of the effect table with its checks and what they come to."""
+    effects = []
+    for i, (domain, outcome) in enumerate(zip(frame["domain"], frame["outcome"], strict=True)):
+        shown = bool(estimate.shown[i])
+        own = tuple(
+            _one(refuter, checks[refuter][i] if refuter in checks else None, shown, model.estimator)
+            for refuter in REFUTERS
+        )
+        verdict, words = overall(own)
+        if verdict == "passed" and not model.identifications[outcome].identified:
+            verdict = "weak"
+            words += " But it is association: the graph has a cause that nobody measured."
+        effects.append(
+            RefutedEffect(
+                domain=domain,
+                outcome=outcome,
+                effect=float(estimate.effect[i]),
+                lower=float(estimate.effect[i] - estimate.half[i]),
+                upper=float(estimate.effect[i] + estimate.half[i]),
+                checks=own,
+                verdict=verdict,
+                words=words,
+            )
+        )
+    return effects
 
 
 def _one(refuter: RefuterName, check: Check | None, shown: bool, estimator: EstimatorName) -> Check:

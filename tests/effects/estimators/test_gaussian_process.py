@@ -93,9 +93,9 @@ def test_a_known_surface_is_found_and_intervals_hold_it() -> None:
 
 def test_effects_of_simulated_worlds_are_inside_their_intervals(draw_world: Callable[[int], Any]) -> None:
     held, wrong, size = [], [], []
-    for seed in range(4):
+    for seed in range(3):
         world = draw_world(seed)
-        runs = world.runs(64, seed)
+        runs = world.runs(48, seed)
         sample = Sample(runs.weights(), runs.state(), np.arange(3), runs.frame[runs.outcomes].to_numpy())
         response, state = GaussianProcess().fit(sample, 0), np.array([0.5, -0.5, 0.0])
         toward = np.eye(6) - world.reference
