@@ -30,6 +30,7 @@ from causalmix_core import (
     cli_mixture,
     cli_refute,
     cli_runs,
+    cli_saved_mixtures,
 )
 from causalmix_core.cli_options import (
     HERE,
@@ -86,6 +87,7 @@ cli_runs.register(app)
 cli_effects.register(app)
 cli_explain.register(app)
 cli_mixture.register(app)
+cli_saved_mixtures.register(app)
 cli_export.register(app)
 
 

@@ -115,9 +115,10 @@ def import_mixture(
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Load an export back: its weights, checked against the domains of the runs."""
+    chosen, text = format or _format_of(file), _text(file)
     opened = Workspace.open(workspace)
     question = gather(opened, graph, pool=pool)
-    read = read_export(_text(file), format or _format_of(file), question.runs.domains)
+    read = read_export(text, chosen, question.runs.domains)
     for domain, weight in read.weights.items():
         typer.echo(f"  {domain:<20} {weight:8.2%}   (reference {question.reference[domain]:.2%})")
     if read.absent:

@@ -1,8 +1,7 @@
-"""The verbs of mixtures: suggest one, compare policies, move to another pool, compare saved ones, report."""
+"""The verbs that find a mixture: suggest one, compare policies, move to another pool."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,8 @@ from causalmix_core.cli_options import (
     user,
 )
 from causalmix_core.cli_options import GraphOption as CausalGraphOption
+from causalmix_core.cli_printing import print_changes, print_notes, print_weights
+from causalmix_core.cli_saved_mixtures import ask_again
 from causalmix_core.effects import OBJECTIVE, EffectModel, EstimatorName, fit_effects
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture import (
@@ -46,17 +47,12 @@ from causalmix_core.mixture import (
     save_mixture,
 )
 from causalmix_core.mixture import suggest as suggest_mixture
-from causalmix_core.mixture.comparison import compare_mixtures
-from causalmix_core.mixture.constraints import listed
-from causalmix_core.mixture.replay import grounds_of, refit, replay
-from causalmix_core.mixture.report import report_html
-from causalmix_core.mixture.robustness import graph_variants, robustness
+from causalmix_core.mixture.limits import listed
+from causalmix_core.mixture.reporting.figures import signed
 from causalmix_core.mixture.shift import moved_question, pool_shift, shift_sentences
 from causalmix_core.mixture.store import (
     Asked,
-    PredictedChange,
     SavedMixture,
-    find_mixture,
 )
 from causalmix_core.question import Question, gather
 from causalmix_core.workspace import Workspace, check_name, write_atomic
@@ -85,8 +81,6 @@ def register(app: typer.Typer) -> None:
     app.command("suggest")(suggest)
     app.command("policies")(policies)
     app.command("shift")(shift)
-    app.command("compare-mixtures")(compare)
-    app.command("report")(report)
 
 
 def suggest(
@@ -131,7 +125,7 @@ def suggest(
         others = (graph, estimator, pool, policy, no_harm or None, sure, step, seed, name)
         if options.given or any(v is not None for v in others):
             raise CausalMixError("--from asks exactly what was asked before; leave the other options out.")
-        _replay(Workspace.open(workspace), saved)
+        ask_again(Workspace.open(workspace), saved)
         return
     chosen = "suggested" if name is None else name
     _check_name(chosen)
@@ -141,9 +135,9 @@ def suggest(
     model = _fit(question, estimator or "gaussian_process")
     found = _suggestion(question, model, asked)
     record = _save(opened, question, model, found.mixture, asked, chosen)
-    _print_weights(record.weights, record.reference)
-    _print_changes(record.predicted)
-    _print_notes(*question.runs.notes, *model.notes, *found.notes, *(v.words for v in found.violations))
+    print_weights(record.weights, record.reference)
+    print_changes(record.predicted)
+    print_notes(*question.runs.notes, *model.notes, *found.notes, *(v.words for v in found.violations))
     typer.echo(f"Saved mixture {chosen}, revision {record.revision}. Next: causalmix export {chosen}")
 
 
@@ -190,17 +184,19 @@ def policies(
         if not row.answered:
             typer.echo(f"  {label:<30} no answer: {POLICIES[row.policy].no_answer}")
             continue
-        goal = row.change.set_index("outcome").loc[OBJECTIVE]
+        goal = row.change[row.change["outcome"] == OBJECTIVE].to_dict("records")[0]
         broken = f"  breaks: {listed([v.words for v in row.violations])}" if row.violations else ""
         stays = "  (stay)" if row.stay else ""
         typer.echo(
-            f"  {label:<30} {goal['change']:+.4f} [{goal['lower']:+.4f}, {goal['upper']:+.4f}]"
+            f"  {label:<30} {signed(goal['change'])} [{signed(goal['lower'])}, {signed(goal['upper'])}]"
             f"  moves {row.distance:6.1%}{stays}{broken}"
         )
     if output is not None:
         write_atomic(output, _policy_frame(rows).to_csv(index=False))
         typer.echo(f"Wrote {output}")
-    _print_notes(*question.runs.notes, *model.notes, *dict.fromkeys(n for r in rows for n in r.notes))
+    shared = [n for n in rows[0].notes if all(n in r.notes for r in rows)]
+    own = [f"{POLICIES[r.policy].label}: {n}" for r in rows if r.answered for n in r.notes if n not in shared]
+    print_notes(*question.runs.notes, *model.notes, *shared, *own)
 
 
 def shift(
@@ -254,99 +250,16 @@ def shift(
         typer.echo(f"  {line}")
     answer = _suggestion(there, model, asked)
     typer.echo(f"\nMixture for snapshot {there.pool}, by {asked.policy}")
-    _print_weights(answer.mixture, there.reference)
+    print_weights(answer.mixture, there.reference)
     for row in answer.change.to_dict("records"):
-        span = f"[{row['lower']:+.4f}, {row['upper']:+.4f}]"
-        typer.echo(f"  {row['outcome']:<20} {row['change']:+.4f} {span} predicted")
-    _print_notes(
+        span = f"[{signed(row['lower'])}, {signed(row['upper'])}]"
+        typer.echo(f"  {row['outcome']:<20} {signed(row['change'])} {span} predicted")
+    print_notes(
         *filter(None, (found.warning,)), *model.notes, *(n for n in answer.notes if n != found.warning)
     )
     if name is not None:
         record = _save(opened, there, model, answer.mixture, asked, name)
         typer.echo(f"Saved mixture {name}, revision {record.revision}. Next: causalmix export {name}")
-
-
-def compare(
-    first: Annotated[str, typer.Argument(help="Name or file of a saved mixture.")],
-    second: Annotated[str, typer.Argument(help="Name or file of another one.")],
-    workspace: WorkspaceOption = HERE,
-) -> None:
-    """Put two saved mixtures side by side: weights, predictions, and what they rest on."""
-    opened = Workspace.open(workspace)
-    a, b = find_mixture(opened, first), find_mixture(opened, second)
-    model, why = _model_of(opened, a)
-    found = compare_mixtures(a, b, model)
-    one, two = f"{a.name} r{a.revision}", f"{b.name} r{b.revision}"
-    typer.echo(f"{'':<22}{one:>16}{two:>16}   difference")
-    for row in found.weights.to_dict("records"):
-        cells = "".join("-".rjust(16) if pd.isna(v) else f"{v:16.2%}" for v in (row["first"], row["second"]))
-        apart = "" if pd.isna(row["difference"]) else f"{100 * row['difference']:+8.2f} points"
-        typer.echo(f"  {row['domain']:<20}{cells}   {apart}")
-    typer.echo("\nExpected of a new run, 95%")
-    for row in found.predictions.to_dict("records"):
-        cells = "   ".join(
-            "-" if pd.isna(row[f"{w}_mean"])
-            else f"{row[f'{w}_mean']:.4f} [{row[f'{w}_mean_lower']:.4f}, {row[f'{w}_mean_upper']:.4f}]"
-            for w in ("first", "second")
-        )  # fmt: skip
-        typer.echo(f"  {row['outcome']:<20} {cells}")
-    if found.apart is not None:
-        typer.echo(f"\nPredicted change from {one} to {two} in {a.snapshot}, 95%")
-        for row in found.apart.to_dict("records"):
-            span = f"[{row['lower']:+.4f}, {row['upper']:+.4f}]"
-            typer.echo(f"  {row['outcome']:<20} {row['change']:+.4f} {span}")
-    typer.echo(
-        "\nWhat differs in where they come from" if len(found.provenance) else "\nBoth rest on the same."
-    )
-    for row in found.provenance.to_dict("records"):
-        typer.echo(f"  {row['what']}: {row['first']}  |  {row['second']}")
-    _print_notes(*found.notes, *why)
-
-
-def report(
-    name: Annotated[str, typer.Argument(help="Name or file of a saved mixture.")] = "suggested",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The .html to write; default: NAME.html here.")
-    ] = None,
-    robust: Annotated[
-        bool,
-        typer.Option("--robustness/--quick", help="Whether to try other estimators, graphs and steps too."),
-    ] = True,
-    workspace: WorkspaceOption = HERE,
-) -> None:
-    """Write a report of a saved mixture as one HTML file that prints, for whoever decides."""
-    opened = Workspace.open(workspace)
-    saved = find_mixture(opened, name)
-    target = output or Path(f"{saved.name}.html")
-    again = replay(opened, saved, show_progress)
-    firm = None
-    if robust:
-        firm = robustness(
-            again.question, again.model, saved.weights, saved.asked,
-            tokens=saved.tokens, graphs=graph_variants(opened, again.question), progress=show_progress,
-        )  # fmt: skip
-    write_atomic(target, report_html(saved, again.question, again.model, firm, notes=again.differences))
-    typer.echo(f"Wrote {target}. Open it in a browser; print it there to get a PDF.")
-    _print_notes(*again.notes, *again.differences)
-
-
-def _replay(workspace: Workspace, named: str) -> None:
-    saved = find_mixture(workspace, named)
-    found = replay(workspace, saved, show_progress)
-    typer.echo(
-        f"Mixture {saved.name}, revision {saved.revision}, saved {saved.saved_at:%Y-%m-%d %H:%M} by {saved.by}"
-    )
-    _print_weights(found.mixture, saved.reference)
-    _print_changes(found.predicted)
-    _print_notes(*found.notes, *(found.suggestion.notes if found.suggestion else ()))
-    if found.differences:
-        raise CausalMixError(
-            f"Asked again, {saved.name} does not give the numbers in its file: {listed(found.differences)}. The file "
-            "was edited, or libraries compute otherwise now; nothing was overwritten."
-        )
-    typer.echo(
-        f"The same numbers as in {named}: all weights and predictions agree to 1e-9. Nothing was written."
-    )
 
 
 def _asked(
@@ -413,14 +326,6 @@ def _save(
     return save_mixture(workspace, record, parent)
 
 
-def _model_of(workspace: Workspace, saved: SavedMixture) -> tuple[EffectModel | None, list[str]]:
-    """The effects of a saved mixture, fitted again, or words why not."""
-    try:
-        return refit(grounds_of(workspace, saved), saved, show_progress), []
-    except CausalMixError as error:
-        return None, [f"How far the two are apart is not known. {error}"]
-
-
 def _policy_frame(rows: list[Suggestion]) -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -439,23 +344,6 @@ def _policy_frame(rows: list[Suggestion]) -> pd.DataFrame:
             if row.answered
         ]
     )
-
-
-def _print_weights(weights: Mapping[str, float], reference: Mapping[str, float]) -> None:
-    for domain in sorted(weights):
-        typer.echo(f"  {domain:<20} {weights[domain]:8.2%}   (reference {reference[domain]:.2%})")
-
-
-def _print_changes(changes: Mapping[str, PredictedChange]) -> None:
-    for outcome, change in changes.items():
-        typer.echo(
-            f"  {outcome:<20} {change.change:+.4f} [{change.lower:+.4f}, {change.upper:+.4f}] predicted"
-        )
-
-
-def _print_notes(*notes: str) -> None:
-    for note in notes:
-        typer.echo(f"Note: {note}")
 
 
 def _check_name(name: str) -> None:

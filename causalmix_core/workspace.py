@@ -106,7 +106,7 @@ class WorkspaceConfig(BaseModel):
     token_budget: int = Field(default=1_000_000_000, gt=0)
     """Tokens of the training run that the mixture is for; decides how often domains repeat."""
     export_paths: dict[Name, str | list[str]] = {}
-    """Domain -> where the trainer finds it: files, folders or prefixes, written into exports as they stand here."""
+    """Domain -> where the trainer finds it: files, folders or prefixes, written into exports as is."""
     ray_address: str | None = Field(default=None, min_length=1)
     """Where the Ray cluster is that swarms can train on: `host:port` or `ray://host:port`."""
 

@@ -1,13 +1,15 @@
 """Another objective for effects that are fitted already: only the objective's surface is fitted again.
 
-A curator who weighs the outcomes differently has to wait for one surface and not for a dozen. It is the same surface
-that a fit from scratch would give.
+A curator who weighs the outcomes differently has to wait for one surface and not for a dozen. It is the same
+surface that a fit from scratch would give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+
+import numpy as np
 
 from causalmix_core.effects.calibration import calibrate
 from causalmix_core.effects.estimators import ESTIMATORS
@@ -72,16 +74,14 @@ def _without_objective(group: GroupFit) -> GroupFit | None:
     kept = [i for i, o in enumerate(group.outcomes) if o != OBJECTIVE]
     if len(kept) == len(group.outcomes) or not kept:
         return group if kept else None
-    calibration = group.calibration
+    per_outcome = {f.name: getattr(group.calibration, f.name) for f in fields(group.calibration)}
     return replace(
         group,
         outcomes=[group.outcomes[i] for i in kept],
         sample=group.sample.with_outcomes(group.sample.outcomes[:, kept]),
         response=group.response.restricted(kept),
         calibration=replace(
-            calibration,
-            prediction=calibration.prediction[kept],
-            effect=calibration.effect[kept],
-            observed=calibration.observed[kept],
+            group.calibration,
+            **{name: v[kept] for name, v in per_outcome.items() if isinstance(v, np.ndarray)},
         ),
     )

@@ -1,15 +1,17 @@
-"""Mixtures: the simplex they live in, what they must keep to, policies that suggest one, saved mixtures, export.
+"""Mixtures: the simplex they live in, what they must keep to, policies that suggest one, saved mixtures,
+export.
 
-`suggest` proposes a mixture from fitted effects under `Constraints`, `policy_table` puts all policies side by side,
-`allowed_ranges` says how far each weight may go and why, `pareto_front` weighs two outcomes against each other,
-`exchange_effect` says what one point from one domain to another does. `mixture_record` and `save_mixture` keep a
-mixture with its provenance, `export_saved` writes it as YAML, and `exporting` for
+`suggest` proposes a mixture from fitted effects under `Constraints`, `policy_table` puts all policies side by
+side, `allowed_ranges` says how far each weight may go and why, `pareto_front` weighs two outcomes against
+each other, `exchange_effect` says what one point from one domain to another does. `mixture_record` and
+`save_mixture` keep a mixture with its provenance, `export_saved` writes it as YAML, and `exporting` for
 each trainer.
 """
 
-from causalmix_core.mixture.constraints import Constraints, Group, Limits, Violation, broken, resolve
+from causalmix_core.mixture.constraints import Constraints, Group, resolve
 from causalmix_core.mixture.exchange import exchange_effect
 from causalmix_core.mixture.exporting import export_saved
+from causalmix_core.mixture.limits import Limits, Violation, broken
 from causalmix_core.mixture.pareto import pareto_front
 from causalmix_core.mixture.policies import (
     POLICIES,

@@ -1,9 +1,9 @@
 """Which constraints clash, when no mixture meets all of them, and how to say it.
 
 The smallest clash is found by deletion: a constraint without which there is still no mixture is not needed to
-explain it (Chinneck and Dravnieks 1991). What is left is irreducible: without any one of them there is a mixture.
-Several orders are tried and the shortest answer is kept. Where ends of many weights clash, what matters is their sum,
-so that is what is said, and not a line for each.
+explain it (Chinneck and Dravnieks 1991). What is left is irreducible: without any one of them there is a
+mixture. Several orders are tried and the shortest answer is kept. Where ends of many weights clash, what
+matters is their sum, so that is what is said, and not a line for each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture.constraints import (
+from causalmix_core.mixture.limits import (
     ROUNDING,
     Limit,
     Limits,
@@ -104,16 +104,22 @@ def clash_words(limits: Limits, clash: Sequence[Part]) -> str:
         most = sum(sorted((x.highest for x in own), reverse=True)[: limits.most_domains])
         if len(own) == len(places) and most < 1 - ROUNDING:
             what = f"With {count_words(limits.most_domains)}, the highest weights"
-            return _sum_words(own, f"{what} sum to {percent(most)}, less than 100%", "Allow more domains or weight.")
+            return _sum_words(
+                own, f"{what} sum to {percent(most)}, less than 100%", "Allow more domains or weight."
+            )
     if not fields and len(places) == len(set(places)):
         least, most = sum(x.lowest for x in own), sum(x.highest for x in own)
         locked = all(x.kind == "lock" for x in own)
         if least > 1 + ROUNDING:
             what = "locked weights" if locked else "lowest weights"
-            return _sum_words(own, f"The {what} sum to {percent(least)}, more than 100%", "Lower some of them.")
+            return _sum_words(
+                own, f"The {what} sum to {percent(least)}, more than 100%", "Lower some of them."
+            )
         if most < 1 - ROUNDING and len(places) == len(limits.domains):
             what = "locked weights" if locked else "highest weights"
-            return _sum_words(own, f"The {what} sum to {percent(most)}, less than 100%", "Raise some of them.")
+            return _sum_words(
+                own, f"The {what} sum to {percent(most)}, less than 100%", "Raise some of them."
+            )
     said = listed([_with_reference(limits, p) for p in clash])
     return f"No mixture meets all constraints. These {len(clash)} clash: {said}. Loosen one of them."
 

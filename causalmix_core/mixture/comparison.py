@@ -1,8 +1,8 @@
 """Two saved mixtures side by side: weights, what they are predicted to do, and what they rest on.
 
-Changes from two different references cannot be compared with each other, so what a new run would measure stands
-beside them. How much the two differ, with an interval, is asked of the model of one of them: most of what is
-unknown is the same for both, so the difference of two overlapping intervals can be sure.
+Changes from two different references cannot be compared with each other, so what a new run would measure
+stands beside them. How much the two differ, with an interval, is asked of the model of one of them: most of
+what is unknown is the same for both, so the difference of two overlapping intervals can be sure.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from causalmix_core.mixture.constraints import listed
+from causalmix_core.mixture.limits import listed
 from causalmix_core.mixture.simplex import total_variation
 from causalmix_core.mixture.store import SavedMixture
 from causalmix_core.probes.runs import pool_words
 
 if TYPE_CHECKING:
     from causalmix_core.effects.model import EffectModel
+
+EQUAL = 1e-9
+"""Shares of an objective that differ by less count the same."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,12 @@ def _predictions(first: SavedMixture, second: SavedMixture) -> pd.DataFrame:
         changes = [saved.predicted.get(o) for o in outcomes]
         values = [saved.expected.get(o) for o in outcomes]
         columns |= {
-            f"{which}_change": [c and c.change for c in changes],
-            f"{which}_lower": [c and c.lower for c in changes],
-            f"{which}_upper": [c and c.upper for c in changes],
-            f"{which}_mean": [v and v.mean for v in values],
-            f"{which}_mean_lower": [v and v.lower for v in values],
-            f"{which}_mean_upper": [v and v.upper for v in values],
+            f"{which}_change": [None if c is None else c.change for c in changes],
+            f"{which}_lower": [None if c is None else c.lower for c in changes],
+            f"{which}_upper": [None if c is None else c.upper for c in changes],
+            f"{which}_mean": [None if v is None else v.mean for v in values],
+            f"{which}_mean_lower": [None if v is None else v.lower for v in values],
+            f"{which}_mean_upper": [None if v is None else v.upper for v in values],
         }
     return pd.DataFrame({"outcome": outcomes, **columns}).astype(dict.fromkeys(columns, float))
 
@@ -108,23 +111,24 @@ def _predictions(first: SavedMixture, second: SavedMixture) -> pd.DataFrame:
 def _provenance(first: SavedMixture, second: SavedMixture) -> pd.DataFrame:
     pairs = zip(provenance_words(first).items(), provenance_words(second).values(), strict=True)
     rows = [(what, a, b) for (what, a), b in pairs if a != b]
-    alone = [set(a.runs) - set(b.runs) for a, b in ((first, second), (second, first))]
-    if any(alone) and first.runs_of == second.runs_of:
-        rows.append(("runs that only it read", *(_some(sorted(runs)) for runs in alone)))
+    ours, theirs = sorted(set(first.runs) - set(second.runs)), sorted(set(second.runs) - set(first.runs))
+    if (ours or theirs) and first.runs_of == second.runs_of:
+        rows.append(("runs that only it read", _some(ours), _some(theirs)))
     return pd.DataFrame(rows, columns=["what", "first", "second"])
 
 
 def provenance_words(saved: SavedMixture) -> dict[str, str]:
     """Where a saved mixture comes from, line by line, the same lines for all."""
     asked, graph = saved.asked, saved.graph
+    assigned = " and ".join(saved.assignments) or "unknown"
     constraints = asked.constraints.model_dump(mode="json", exclude_defaults=True)
     return {
         "saved": f"{saved.saved_at:%Y-%m-%d %H:%M} UTC by {saved.by}, revision {saved.revision}",
         "pool": pool_words(saved.snapshot),
-        "runs": f"{len(saved.runs):,} of {pool_words(saved.runs_of)}, {' and '.join(saved.assignments) or 'unknown'}",
+        "runs": f"{len(saved.runs):,} of {pool_words(saved.runs_of)}, {assigned}",
         "graph": f"{graph.name}, revision {graph.revision}" if graph.revision else "assumed: all may matter",
         "estimator": saved.estimator,
-        "objective": _numbers(saved.objective),
+        "objective": objective_words(saved.objective),
         "policy": "set by hand" if asked.policy == "manual" else asked.policy,
         "constraints": json.dumps(constraints) if constraints else "none",
         "must be sure": "yes" if asked.confidence else "no",
@@ -135,6 +139,16 @@ def provenance_words(saved: SavedMixture) -> dict[str, str]:
         "pool state": _numbers(saved.state) or "none",
         "software": saved.software,
     }
+
+
+def objective_words(objective: Mapping[str, float]) -> str:
+    """What counts and how much."""
+    counts = {o: share for o, share in objective.items() if share > 0}
+    if len(counts) == 1:
+        return next(iter(counts))
+    if max(counts.values()) - min(counts.values()) < EQUAL:
+        return f"the mean of {len(counts)} outcomes that count the same: {', '.join(counts)}"
+    return "the weighted mean of " + ", ".join(f"{100 * share:.3g}% {o}" for o, share in counts.items())
 
 
 def _notes(first: SavedMixture, second: SavedMixture) -> list[str]:

@@ -1,7 +1,7 @@
 """Weights that keep what they have to exactly, not to a solver's tolerance: ends, locks and the sum.
 
-A solver returns a lock of 5% as 0.05000000003 and a sum as 0.9999999998. A curator who locked 5% must read 5%, and a
-trainer that checks the sum must find 1.
+A solver returns a lock of 5% as 0.05000000003 and a sum as 0.9999999998. A curator who locked 5% must read
+5%, and a trainer that checks the sum must find 1.
 """
 
 from __future__ import annotations

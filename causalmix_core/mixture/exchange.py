@@ -26,8 +26,8 @@ def exchange_effect(
 ) -> pd.DataFrame:
     """Effect of +1 percentage point of `gain` from `give`.
 
-    The step lies around the mixture, and is as long as the estimator's effects need (`EstimatorInfo.step`), but
-    never takes more than there is; what is reported is per point.
+    The step lies around the mixture, and is as long as the estimator's effects need (`EstimatorInfo.step`),
+    but never takes more than there is; what is reported is per point.
 
     Args:
         model: fitted effects.

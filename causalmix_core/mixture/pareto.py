@@ -1,8 +1,8 @@
 """Two outcomes against each other: which mixtures cannot be bettered in one without losing in the other.
 
-Mixtures are drawn around the reference and around what was best so far for one outcome, for the other and for what
-lies between, a few times over. The front is that of predictions; it is drawn with intervals, because two mixtures
-on it may well be told apart by nothing that the runs can show.
+Mixtures are drawn around the reference and around what was best so far for one outcome, for the other and for
+what lies between, a few times over. The front is that of predictions; it is drawn with intervals, because two
+mixtures on it may well be told apart by nothing that the runs can show.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.badness import badness_sign
-from causalmix_core.mixture.constraints import Limits
+from causalmix_core.mixture.limits import Limits
 from causalmix_core.mixture.policies.candidates import SMALLEST_CENTRE, dirichlet, draw_candidates
 from causalmix_core.mixture.room import bring_in, nearest_weights
 from causalmix_core.mixture.simplex import check_mixture
@@ -53,9 +53,9 @@ def pareto_front(
         seed: of the draw.
 
     Returns:
-        Columns `weight/<domain>`, for both outcomes `<outcome>`, `<outcome> lower`, `<outcome> upper` (predicted
-        change from the reference and its 95% interval, in the units of the outcome), `front` (no other allowed
-        candidate is better in one and no worse in the other) and `current`.
+        Columns `weight/<domain>`, for both outcomes `<outcome>`, `<outcome> lower`, `<outcome> upper`
+        (predicted change from the reference and its 95% interval, in the units of the outcome), `front` (no
+        other allowed candidate is better in one and no worse in the other) and `current`.
 
     Raises:
         CausalMixError: an unknown outcome, or the same one twice.
@@ -69,9 +69,8 @@ def pareto_front(
     centre = nearest_weights(relaxed, limits.reference)
 
     def costs(mixtures: np.ndarray) -> np.ndarray:
-        return signs * np.column_stack(
-            [model.changes(state, reference, mixtures, outcome)[0] for outcome in (first, second)]
-        )
+        found = [model.changes(state, reference, mixtures, outcome)[0] for outcome in (first, second)]
+        return np.asarray(signs * np.column_stack(found))
 
     drawn = np.vstack([centre, draw_candidates(relaxed, centre, DRAWN, seed)])
     found = costs(drawn)
@@ -86,14 +85,18 @@ def pareto_front(
     for outcome in (first, second):
         change, error = model.changes(state, reference, rows, outcome)
         half = model.interval_quantile(outcome) * error
-        frame[outcome], frame[f"{outcome} lower"], frame[f"{outcome} upper"] = change, change - half, change + half
+        frame[outcome], frame[f"{outcome} lower"], frame[f"{outcome} upper"] = (
+            change,
+            change - half,
+            change + half,
+        )
     frame["front"] = [*on_front(found), False]
     frame["current"] = [*([False] * len(drawn)), True]
     return frame
 
 
 def on_front(costs: np.ndarray) -> np.ndarray:
-    """Which rows of two costs (m, 2) no other row betters, shape (m,): the lower the better; of equals the first."""
+    """Which rows of two costs (m, 2) no other row betters, (m,); lower is better; of equals, the first."""
     order = np.lexsort((costs[:, 1], costs[:, 0]))
     kept = np.zeros(len(costs), dtype=bool)
     lowest = np.inf

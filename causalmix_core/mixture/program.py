@@ -1,8 +1,9 @@
 """Linear and mixed-integer programs over mixtures, solved by HiGHS through scipy.
 
 All constraints are linear in the weights, in what moves up and down from the reference, and in yes-or-no
-variables where a domain may be dropped or left alone. cvxpy would hand the same program to the same solver after
-compiling it for tens of milliseconds, which is too long for a slider that asks for two programs per domain.
+variables where a domain may be dropped or left alone. cvxpy would hand the same program to the same solver
+after compiling it for tens of milliseconds, which is too long for a slider that asks for two programs per
+domain.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from causalmix_core.mixture.constraints import Limits, reach_words
 from causalmix_core.mixture.exact import settle
+from causalmix_core.mixture.limits import Limits, reach_words
 
 GAP = 1e-9
 """How far from the best a mixed-integer answer may be."""
@@ -30,8 +31,8 @@ class Optimum:
     Attributes:
         weights: shape (K,).
         cost: of the weights, and of the distance where one was priced.
-        binding: constraints that together prove that nothing allowed is better, in words, the strongest first;
-            known of programs without yes-or-no variables only.
+        binding: constraints that together prove that nothing allowed is better, in words, the strongest
+            first; known of programs without yes-or-no variables only.
     """
 
     weights: np.ndarray
@@ -109,7 +110,9 @@ class Program:
         self._width += size
         return list(range(self._width - size, self._width))
 
-    def _row(self, places: list[int], values: list[float], least: float, most: float, words: str = "") -> None:
+    def _row(
+        self, places: list[int], values: list[float], least: float, most: float, words: str = ""
+    ) -> None:
         self._rows.append((places, values, least, most, words))
 
     def _sum(self, places: list[int], least: float, most: float, words: str = "") -> None:

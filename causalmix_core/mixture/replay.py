@@ -1,9 +1,9 @@
 """Asks a saved mixture again: the same runs, graph, estimator and policy must give the same numbers.
 
-A replay that quietly used other runs would prove nothing. So exactly the recorded runs are read, whatever has been
-trained, excluded or imported since; each is compared with the digest of what was read of it, and the graph with
-its own. What is no longer there or no longer the same is named and the replay refused. What comes out is compared
-with what was recorded, number by number.
+A replay that quietly used other runs would prove nothing. So exactly the recorded runs are read, whatever has
+been trained, excluded or imported since; each is compared with the digest of what was read of it, and the
+graph with its own. What is no longer there or no longer the same is named and the replay refused. What comes
+out is compared with what was recorded, number by number.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 
 from causalmix_core import __version__
 from causalmix_core.corpus import Snapshot, open_snapshot
+from causalmix_core.corpus.snapshot import current_id
 from causalmix_core.effects import ESTIMATORS, EffectModel, fit_effects
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import CausalGraph, load_graph, saturated_graph
-from causalmix_core.mixture.constraints import listed
+from causalmix_core.mixture.limits import listed
 from causalmix_core.mixture.policies import Suggestion, suggest
 from causalmix_core.mixture.record import expected_values, graph_digest, predicted_changes, run_digests
 from causalmix_core.mixture.simplex import Mixture
@@ -147,6 +148,7 @@ def grounds_of(workspace: Workspace, saved: SavedMixture) -> Grounds:
     runs, notes = _recorded_runs(workspace, saved)
     graph = _recorded_graph(workspace, saved, runs)
     snapshot, more = _recorded_snapshot(workspace, saved)
+    more += _pool_in_use(workspace, saved)
     if saved.software != (mine := f"causalmix {__version__}"):
         more.append(f"It was computed by {saved.software}; this is {mine}.")
     question = Question(
@@ -169,7 +171,8 @@ def _recorded_runs(workspace: Workspace, saved: SavedMixture) -> tuple[RunTable,
     rows = rows[rows["status"] == "finished"]
     if missing := sorted(set(saved.runs) - set(rows["run"])):
         raise CausalMixError(
-            f"{_cannot(saved)}: {len(missing)} of its {len(saved.runs)} runs are not in the workspace any more: "
+            f"{_cannot(saved)}: {len(missing)} of its {len(saved.runs)} runs are not in the workspace any "
+            "more: "
             f"{listed(missing, ', ')}. Bring them back, or suggest a mixture from the runs that are there."
         )
     outcomes = set(saved.predicted) & set(rows.columns)
@@ -178,7 +181,8 @@ def _recorded_runs(workspace: Workspace, saved: SavedMixture) -> tuple[RunTable,
     keep = [*(WEIGHT + d for d in saved.domains), *saved.state, *others]
     if lost := sorted({*keep} - {*rows.columns}):
         raise CausalMixError(
-            f"{_cannot(saved)}: its runs have no {', '.join(lost)} any more. Bring the run files back, or suggest anew."
+            f"{_cannot(saved)}: its runs have no {', '.join(lost)} any more. Bring the run files back, or "
+            "suggest anew."
         )
     table = RunTable.from_frame(rows[keep].dropna(axis="columns", how="all"))
     table = replace(
@@ -187,13 +191,16 @@ def _recorded_runs(workspace: Workspace, saved: SavedMixture) -> tuple[RunTable,
     changed = sorted(run for run, digest in run_digests(table).items() if saved.runs[run] != digest)
     if changed:
         raise CausalMixError(
-            f"{_cannot(saved)}: {len(changed)} of its {len(saved.runs)} runs do not say what they said when it was "
-            f"saved: {listed(changed, ', ')}. Restore the run files, or suggest a mixture from them as they are."
+            f"{_cannot(saved)}: {len(changed)} of its {len(saved.runs)} runs do not say what they said when "
+            "it was "
+            f"saved: {listed(changed, ', ')}. Restore the run files, or suggest a mixture from them as they "
+            "are."
         )
     notes = []
     if excluded := sorted(set(saved.runs) & set(read_exclusions(workspace.runs))):
         notes.append(
-            f"{len(excluded)} of its runs have been excluded since ({listed(excluded, ', ')}); the replay reads them, "
+            f"{len(excluded)} of its runs have been excluded since ({listed(excluded, ', ')}); the replay "
+            "reads them, "
             "because the mixture rests on them. A new suggestion would not."
         )
     return table, notes
@@ -225,7 +232,8 @@ def _recorded_snapshot(workspace: Workspace, saved: SavedMixture) -> tuple[Snaps
         snapshot = open_snapshot(workspace, saved.snapshot)
     except CausalMixError:
         return None, [
-            f"{pool_words(saved.snapshot).capitalize()} is not in the workspace any more; its state, weights by size "
+            f"{pool_words(saved.snapshot).capitalize()} is not in the workspace any more; its state, weights "
+            "by size "
             "and tokens are taken from the record."
         ]
     weights_for(saved, snapshot.domains, pool_words(snapshot.id))
@@ -238,6 +246,21 @@ def _recorded_snapshot(workspace: Workspace, saved: SavedMixture) -> tuple[Snaps
             "Either the file or the snapshot was edited; suggest a mixture anew."
         )
     return snapshot, []
+
+
+def _pool_in_use(workspace: Workspace, saved: SavedMixture) -> list[str]:
+    """Whether the pool has moved on from the one that the mixture is for."""
+    current = current_id(workspace)
+    if current is None or saved.snapshot.startswith(IMPORT) or current == saved.snapshot:
+        return []
+    try:
+        weights_for(saved, open_snapshot(workspace, current).domains, f"the {pool_words(current)} in use")
+    except CausalMixError as error:
+        return [str(error)]
+    return [
+        f"The snapshot in use is {current}; this mixture is for {saved.snapshot}. "
+        "`causalmix shift --to current` suggests one for the pool of now."
+    ]
 
 
 def _cannot(saved: SavedMixture) -> str:

@@ -1,10 +1,11 @@
-"""Would another analyst have suggested the same? The suggestion under other estimators, graphs and step sizes.
+"""Would another analyst have suggested the same? The suggestion under other estimators, graphs and step
+sizes.
 
-Everything that a curator has decided and might have decided otherwise is changed one at a time: the estimator, each
-edge that somebody drew or that the last revision of the graph changed, how far to go, and how much weight may move.
-Each variant answers two questions: what would it suggest instead, and what does it predict of *our* suggestion. A
-suggestion that all of them predict to be better stands on firm ground even where their own suggestions differ,
-because surfaces are flat near their best point.
+Everything that a curator has decided and might have decided otherwise is changed one at a time: the
+estimator, each edge that somebody drew or that the last revision of the graph changed, how far to go, and how
+much weight may move. Each variant answers two questions: what would it suggest instead, and what does it
+predict of *our* suggestion. A suggestion that all of them predict to be better stands on firm ground even
+where their own suggestions differ, because surfaces are flat near their best point.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from causalmix_core.effects import ESTIMATORS, OBJECTIVE, EffectModel, EstimatorName, fit_effects
+from causalmix_core.effects import ESTIMATORS, OBJECTIVE, EffectModel, EstimatorName, minimum_runs, plan_fit
+from causalmix_core.effects.calibration import calibrate
+from causalmix_core.effects.fitting import fit_response
+from causalmix_core.effects.group_fit import GroupFit
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import CausalGraph, Edge, load_graph
 from causalmix_core.mixture.policies import Suggestion, suggest
@@ -36,6 +40,7 @@ MOST_EDGES = 8
 """Edges that are left out one at a time; each costs a fit."""
 ALIKE = 0.05
 """Weight that two suggestions may differ by and still be called alike."""
+NUMBERS = ("change", "lower", "upper", "ours", "ours_lower", "ours_upper")
 
 Progress = Callable[[float, str], None]
 
@@ -59,9 +64,9 @@ class Robustness:
 
     Attributes:
         table: one row per variant. Columns varied, variant (words), distance (weight between its suggestion
-            and ours), change, lower, upper (of the objective, from the reference to its own suggestion, by its own
-            model), ours, ours_lower, ours_upper (what it predicts of our suggestion), stays (whether it
-            advises to stay), problem (why there are no numbers; else empty).
+            and ours), change, lower, upper (of the objective, from the reference to its own suggestion, by
+            its own model), ours, ours_lower, ours_upper (what it predicts of our suggestion), stays (whether
+            it advises to stay), problem (why there are no numbers; else empty).
         notes: what was not varied and why, in plain words.
     """
 
@@ -77,8 +82,10 @@ class Robustness:
         better, sure = int((rows["ours"] < 0).sum()), int((rows["ours_upper"] < 0).sum())
         near = int((rows["distance"] <= ALIKE).sum())
         return (
-            f"Of {len(rows)} other ways to estimate, {better} predict that this mixture is better than the reference, "
-            f"{sure} of them with 95% confidence. {near} would suggest a mixture within {100 * ALIKE:.0f} points of it."
+            f"Of {len(rows)} other ways to estimate, {better} predict that this mixture is better than the "
+            "reference, "
+            f"{sure} of them with 95% confidence. {near} would suggest a mixture within {100 * ALIKE:.0f} "
+            "points of it."
         )
 
 
@@ -111,9 +118,6 @@ def robustness(
     """
     say = progress or (lambda fraction, text: None)
     others = [e for e in estimators if e != model.estimator]
-    # What the suggestion looks at is all that has to be fitted again.
-    looked_at = [o for o in question.runs.outcomes if question.objective.get(o) or o in asked.no_harm]
-    question = replace(question, runs=replace(question.runs, outcomes=looked_at))
     total = len(others) + len(graphs) + len(STEPS) + len(REACHES)
     rows: list[dict[str, object]] = []
 
@@ -122,9 +126,9 @@ def robustness(
         rows.append(_row(question, fit, mixture, changed, tokens) | {"varied": varied, "variant": words})
 
     for estimator in others:
-        row("estimator", ESTIMATORS[estimator].label, _fit(question, question.graph, estimator), asked)
+        row("estimator", ESTIMATORS[estimator].label, _fit(question, question.graph, estimator, asked), asked)
     for variant in graphs:
-        row("graph", variant.words, _fit(question, variant.graph, model.estimator), asked)
+        row("graph", variant.words, _fit(question, variant.graph, model.estimator, asked), asked)
     for step in STEPS:
         words = f"{step:.0%} of the way"
         row("step", words, lambda: model, asked.model_copy(update={"step": step}))
@@ -140,18 +144,15 @@ def robustness(
     notes = (
         [] if graphs else ["The graph was not varied: nobody has drawn or changed an edge that matters here."]
     )
-    columns = [
-        "varied", "variant", "distance", "change", "lower", "upper", "ours", "ours_lower", "ours_upper", "stays",
-        "problem",
-    ]  # fmt: skip
+    columns = ["varied", "variant", "distance", *NUMBERS, "stays", "problem"]
     return Robustness(pd.DataFrame(rows, columns=columns), tuple(notes))
 
 
 def graph_variants(workspace: Workspace, question: Question, most: int = MOST_EDGES) -> list[GraphVariant]:
     """Graphs that differ from the question's in something that a person decided.
 
-    The previous revision, and the graph without each directed edge into a weight or an outcome that somebody drew,
-    turned or required, or that the last revision brought in; in this order, at most `most`.
+    The previous revision, and the graph without each directed edge into a weight or an outcome that somebody
+    drew, turned or required, or that the last revision brought in; in this order, at most `most`.
 
     Raises:
         CausalMixError: a revision on disk is damaged.
@@ -178,8 +179,46 @@ def _same_nodes(a: CausalGraph, b: CausalGraph) -> bool:
     return set(a.observed()) == set(b.observed())
 
 
-def _fit(question: Question, graph: CausalGraph, estimator: EstimatorName) -> Callable[[], EffectModel]:
-    return lambda: fit_effects(question.runs, graph, estimator=estimator, objective=question.objective)
+def _fit(
+    question: Question, graph: CausalGraph, estimator: EstimatorName, asked: Asked
+) -> Callable[[], EffectModel]:
+    """Fits what a suggestion looks at, and nothing else: tables have dozens of outcomes."""
+    looked_at = {OBJECTIVE, *asked.no_harm}
+
+    def fit() -> EffectModel:
+        needed = minimum_runs(len(question.runs.domains))
+        if len(question.runs) < needed and not ESTIMATORS[estimator].few_runs:
+            raise CausalMixError(f"it needs at least {needed} runs")
+        plan = plan_fit(question.runs, graph, question.objective)
+        groups = []
+        for group in plan.groups:
+            which = [i for i, outcome in enumerate(group.outcomes) if outcome in looked_at]
+            if not which:
+                continue
+            sample = replace(group.sample, outcomes=group.sample.outcomes[:, which])
+            response = fit_response(sample, estimator, seed=0)
+            groups.append(
+                GroupFit(
+                    outcomes=[group.outcomes[i] for i in which],
+                    treatments=group.treatments,
+                    states=group.states,
+                    sample=sample,
+                    response=response,
+                    calibration=calibrate(sample, ESTIMATORS[estimator], response, seed=0),
+                    step=ESTIMATORS[estimator].step,
+                )
+            )
+        return EffectModel(
+            estimator=estimator,
+            objective=plan.shares,
+            identifications=plan.identifications,
+            runs=question.runs,
+            scale=plan.scale,
+            groups=groups,
+            notes=plan.notes,
+        )
+
+    return fit
 
 
 def _row(
@@ -190,9 +229,7 @@ def _row(
     tokens: Mapping[str, int] | None,
 ) -> dict[str, object]:
     nan = float("nan")
-    empty = dict.fromkeys(
-        ("distance", "change", "lower", "upper", "ours", "ours_lower", "ours_upper"), nan
-    ) | {"stays": False}
+    empty = dict.fromkeys(("distance", *NUMBERS), nan) | {"stays": False}
     try:
         model = fit()
         found = _ask(model, question, asked, tokens)

@@ -1,4 +1,4 @@
-"""How much room constraints leave: the range of each weight and what ends it, and the nearest allowed mixture."""
+"""How much room constraints leave: the range of each weight, what ends it, the nearest allowed mixture."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture.constraints import (
-    ROUNDING,
-    Limit,
-    Limits,
-    broken,
-    change_words,
-    count_words,
-    listed,
-)
 from causalmix_core.mixture.exact import exact_mixture, settle
+from causalmix_core.mixture.limits import ROUNDING, Limit, Limits, broken, change_words, count_words, listed
 from causalmix_core.mixture.program import Optimum, Program
 from causalmix_core.mixture.simplex import Mixture, check_mixture
 
@@ -48,8 +40,9 @@ class Range:
 def allowed_ranges(limits: Limits) -> dict[str, Range]:
     """The range of each domain's weight under all constraints together, and what ends it.
 
-    What ends it is read from the dual of the linear program: the constraints named prove together that the weight
-    can go no further. Where domains may be dropped or left alone, that holds for what the end has decided of them.
+    What ends it is read from the dual of the linear program: the constraints named prove together that the
+    weight can go no further. Where domains may be dropped or left alone, that holds for what the end has
+    decided of them.
     """
     program = Program(limits)
     return {d: _range(limits, program, i) for i, d in enumerate(limits.domains)}
@@ -65,14 +58,16 @@ def no_freedom(limits: Limits) -> str | None:
         return None
     locks = [x.words for x in limits.limits if x.kind == "lock"]
     what = listed(locks or [x.words for x in limits.limits] or ["what you ask for"])
-    return f"The constraints leave one mixture only, so nothing can move: {what}. Unlock a domain to gain room."
+    return (
+        f"The constraints leave one mixture only, so nothing can move: {what}. Unlock a domain to gain room."
+    )
 
 
 def nearest(limits: Limits, mixture: Mapping[str, float]) -> Mixture:
     """The allowed mixture nearest to another one.
 
-    Nearest by Euclidean distance, which spreads what has to move over the domains. Where domains may be dropped
-    or left alone, which ones is decided first, by the least weight that moves (total variation).
+    Nearest by Euclidean distance, which spreads what has to move over the domains. Where domains may be
+    dropped or left alone, which ones is decided first, by the least weight that moves (total variation).
 
     Raises:
         CausalMixError: not a mixture over these domains.
@@ -84,8 +79,8 @@ def nearest(limits: Limits, mixture: Mapping[str, float]) -> Mixture:
 def as_mixture(limits: Limits, weights: np.ndarray) -> Mixture:
     """Weights by name that sum to exactly 1 and keep the ends that they keep within rounding exactly."""
     low, high = limits.lower, limits.upper
-    kept = np.where((weights < low) & (weights > low - ROUNDING), low, weights)
-    kept = np.where((kept > high) & (kept < high + ROUNDING), high, kept)
+    near = np.clip(weights, low, high)
+    kept = np.where(np.abs(near - weights) <= 2 * ROUNDING, near, weights)
     return exact_mixture(kept, limits.domains, low, high)
 
 
@@ -105,8 +100,8 @@ def nearest_weights(limits: Limits, wanted: np.ndarray) -> np.ndarray:
 def bring_in(limits: Limits, candidates: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Candidates made to keep the convex limits, at little cost for each.
 
-    Ends of weights and then sums of groups are met by sharing out what is missing; whatever still breaks a limit
-    is drawn back towards an allowed centre.
+    Ends of weights and then sums of groups are met by sharing out what is missing; whatever still breaks a
+    limit is drawn back towards an allowed centre.
 
     Args:
         limits: what must be kept; constraints that are not convex are not looked at.
@@ -150,7 +145,9 @@ def draw_back(limits: Limits, candidates: np.ndarray, centre: np.ndarray) -> np.
         at, move = centre[columns].sum(), away[:, columns].sum(axis=1)
         room = np.where(move > 0, limit.highest - at, at - limit.lowest)
         over = np.abs(move) > room + ROUNDING / 10
-        np.minimum(step, np.divide(np.maximum(room, 0.0), np.abs(move), out=np.ones_like(step), where=over), out=step)
+        np.minimum(
+            step, np.divide(np.maximum(room, 0.0), np.abs(move), out=np.ones_like(step), where=over), out=step
+        )
     if limits.radius is not None:
         at = np.abs(centre - limits.reference).sum() / 2
         far = np.abs(candidates - limits.reference).sum(axis=1) / 2
@@ -231,7 +228,7 @@ def _project(limits: Limits, wanted: np.ndarray) -> np.ndarray:
     if limits.radius is not None:
         kept.append(cp.norm1(w - limits.reference) <= 2 * limits.radius)
     problem = cp.Problem(cp.Minimize(cp.sum_squares(w - wanted)), kept)
-    problem.solve(solver=cp.CLARABEL, tol_feas=1e-10, tol_gap_abs=1e-12, tol_gap_rel=1e-12)
+    problem.solve(solver=cp.CLARABEL, tol_feas=1e-9, tol_gap_abs=1e-10, tol_gap_rel=1e-10)
     if w.value is None:
         raise _none_left()
     return settle(np.asarray(w.value), limits.lower, limits.upper)

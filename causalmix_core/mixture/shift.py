@@ -1,8 +1,8 @@
 """Another pool, the same effects model: what changed in the pool, what that does to the effects, and why.
 
-This is what pool state is for (CausalMix, arXiv 2607.01104): effects were fitted over many pool states, so a new or
-filtered pool gets its mixture without a single new probe, as long as its state lies within what the probes
-covered. `moved_question` asks the same runs about another snapshot; `suggest` then answers for it.
+This is what pool state is for (CausalMix, arXiv 2607.01104): effects were fitted over many pool states, so a
+new or filtered pool gets its mixture without a single new probe, as long as its state lies within what the
+probes covered. `moved_question` asks the same runs about another snapshot; `suggest` then answers for it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class PoolShift:
     """What differs between two pools, as the effects model sees them.
 
     Attributes:
-        states: columns state, before, after, deviations (change in standard deviations of the runs; NaN where they
-            never varied it), lowest and highest (of the runs), covered (whether the new value lies between them).
+        states: columns state, before, after, deviations (change in standard deviations of the runs; NaN where
+            they never varied it), lowest and highest (of the runs), covered (whether the new value lies
+            between them).
         effects: columns domain, outcome, before, before_lower, before_upper, after, after_lower, after_upper,
-            difference, difference_lower, difference_upper, distinguishable (the interval of the difference does not
-            hold 0): effects per +1 point at one mixture in both pools.
-        causes: columns domain, outcome, state, contribution: which state moved which effect; the contributions
-            of an effect add up to its difference.
+            difference, difference_lower, difference_upper, distinguishable (the interval of the difference
+            does not hold 0): effects per +1 point at one mixture in both pools.
+        causes: columns domain, outcome, state, contribution: which state moved which effect; the
+            contributions of an effect add up to its difference.
         warning: in words, where the new state lies outside of what the runs covered; None where it does not.
     """
 
@@ -76,7 +77,8 @@ def moved_question(workspace: Workspace, question: Question, to: str) -> Questio
         said = [f"it lacks {', '.join(gone)}"] * bool(gone)
         said += [f"it has {', '.join(new)}, which no run was trained on"] * bool(new)
         raise CausalMixError(
-            f"Snapshot {snapshot.id} has other domains than the runs: {' and '.join(said)}. The effects say nothing of "
+            f"Snapshot {snapshot.id} has other domains than the runs: {' and '.join(said)}. The effects say "
+            "nothing of "
             "such a pool. Give renamed domains their old names, or train probes on the new pool."
         )
     features = [s.removeprefix(STATE) for s in question.runs.states]
@@ -124,7 +126,8 @@ def pool_shift(
 def shift_sentences(shift: PoolShift, outcome: str) -> list[str]:
     """Which effects on an outcome the other pool changes, by how much and because of which state, in words.
 
-    Effects whose difference can be told from zero come first, the largest at the front; the others are counted.
+    Effects whose difference can be told from zero come first, the largest at the front; the others are
+    counted.
     """
     rows = shift.effects[shift.effects["outcome"] == outcome]
     sure = rows[rows["distinguishable"]]
@@ -179,7 +182,8 @@ def _warning(states: pd.DataFrame, far: str | None) -> str | None:
     outside = states[~states["covered"].astype(bool) & states["deviations"].notna()]
     if len(outside):
         listed = ", ".join(
-            f"{row['state'].partition('/')[2]} is {row['after']:.4g} (runs: {row['lowest']:.4g} to {row['highest']:.4g})"
+            f"{row['state'].partition('/')[2]} is {row['after']:.4g} (runs: {row['lowest']:.4g} to "
+            f"{row['highest']:.4g})"
             for row in outside.to_dict("records")
         )
         said.append(f"Outside of what any run has seen: {listed}.")

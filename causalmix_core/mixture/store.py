@@ -1,8 +1,8 @@
 """Saved mixtures: `mixtures/<name>.json`, each with everything that its numbers rest on.
 
-A saved mixture can be asked again (replay.py): it names the runs one by one with a digest of what was read of each,
-the graph revision, the estimator, and the policy with all that it was asked to keep to. State, reference and tokens
-of the pool are written out, so that the file still speaks when the snapshot is gone.
+A saved mixture can be asked again (replay.py): it names the runs one by one with a digest of what was read of
+each, the graph revision, the estimator, and the policy with all that it was asked to keep to. State,
+reference and tokens of the pool are written out, so that the file still speaks when the snapshot is gone.
 """
 
 from __future__ import annotations
@@ -209,14 +209,16 @@ def read_mixture(path: Path) -> SavedMixture:
     except ValidationError as error:
         if _is_older(text):
             raise CausalMixError(
-                f"{path} was saved by an older version, which kept too little to repeat its numbers. Move the "
+                f"{path} was saved by an older version, which kept too little to repeat its numbers. Move "
+                "the "
                 "file away and save the mixture again; it was left as it is."
             ) from error
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         said = first["msg"].removeprefix("Value error, ")
         raise CausalMixError(
-            f"{path} is damaged: {where + ': ' if where else ''}{said}. Restore it from a backup, or move it away "
+            f"{path} is damaged: {where + ': ' if where else ''}{said}. Restore it from a backup, or move it "
+            "away "
             "and save the mixture again; it was left as it is."
         ) from error
 
@@ -269,7 +271,8 @@ def weights_for(mixture: SavedMixture, domains: Iterable[str], where: str) -> Mi
             new
         )
         raise CausalMixError(
-            f"Mixture {mixture.name} does not fit {where}: {' and '.join(said)}. If a domain was renamed, give it back "
+            f"Mixture {mixture.name} does not fit {where}: {' and '.join(said)}. If a domain was renamed, "
+            "give it back "
             "its name; otherwise suggest a mixture for this pool. Nothing was changed."
         )
     return {d: mixture.weights[d] for d in sorted(have)}

@@ -1,8 +1,9 @@
 """Which domain's move contributes what to a predicted change, from the reference to a mixture.
 
-The change of an outcome is the integral of its slope along the straight way from one mixture to the other. Slope
-along a domain is its effect, so a domain contributes what its weight moves times its mean effect on the way
-(Aumann and Shapley 1974; integrated gradients, Sundararajan et al. 2017). The contributions add up to the change.
+The change of an outcome is the integral of its slope along the straight way from one mixture to the other.
+Slope along a domain is its effect, so a domain contributes what its weight moves times its mean effect on the
+way (Aumann and Shapley 1974; integrated gradients, Sundararajan et al. 2017). The contributions add up to the
+change.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def contributions(
 
     Returns:
         Columns domain, outcome, moved (weight, its sign says in which direction), contribution (units of the
-        outcome). The contributions to an outcome add up to its predicted change; what is lost between the nodes is
-        shared out by the size of the moves.
+        outcome). The contributions to an outcome add up to its predicted change; what is lost between the
+        nodes is shared out by the size of the moves.
 
     Raises:
         CausalMixError: the state or a mixture does not fit the runs.

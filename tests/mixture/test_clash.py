@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture import Constraints, Group, resolve
 from causalmix_core.mixture.clash import only, smallest_clash
-from causalmix_core.mixture.constraints import Limit, Limits
+from causalmix_core.mixture.limits import Limit, Limits
 from causalmix_core.mixture.program import allows
 
 DOMAINS = ["books", "code", "math", "web"]
@@ -30,11 +30,16 @@ def refusal(constraints, domains=DOMAINS, tokens=None):
             Constraints(bounds={"code": (0.6, 1), "web": (0.6, 1), "math": (0.1, 1)}),
             ["The lowest weights sum to 120%, more than 100%", "code at least 60%", "web at least 60%"],
         ),
-        (Constraints(bounds=dict.fromkeys(DOMAINS, (0, 0.2))), ["The highest weights sum to 80%, less than 100%"]),
+        (
+            Constraints(bounds=dict.fromkeys(DOMAINS, (0, 0.2))),
+            ["The highest weights sum to 80%, less than 100%"],
+        ),
         (Constraints(locked=dict.fromkeys(DOMAINS, 0.2)), ["The locked weights sum to 80%, less than 100%"]),
         (Constraints(locked={"code": 0.7, "web": 0.4}), ["The locked weights sum to 110%, more than 100%"]),
         (
-            Constraints(bounds={"code": (0.4, 1)}, groups=(Group(name="g", domains=("code", "math"), highest=0.3),)),
+            Constraints(
+                bounds={"code": (0.4, 1)}, groups=(Group(name="g", domains=("code", "math"), highest=0.3),)
+            ),
             ["These 2 clash", "code at least 40%", "g (code + math) at most 30%"],
         ),
         (
@@ -92,7 +97,7 @@ def test_a_budget_beyond_what_repetition_allows():
 share = st.floats(0, 1)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     ends=st.lists(st.tuples(st.integers(0, 4), st.booleans(), share), min_size=2, max_size=6),
     group=st.tuples(st.sets(st.integers(0, 4), min_size=2, max_size=4), st.booleans(), share),

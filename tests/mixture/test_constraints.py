@@ -43,7 +43,9 @@ def test_what_is_no_constraint_is_refused(fields, said):
     ],
 )
 def test_unknown_domains_are_named_with_those_that_exist(constraints):
-    with pytest.raises(CausalMixError, match="poems, which is no domain of these runs: books, code, math, web"):
+    with pytest.raises(
+        CausalMixError, match="poems, which is no domain of these runs: books, code, math, web"
+    ):
         resolve(constraints, DOMAINS, TOKENS, EVEN)
 
 
@@ -88,7 +90,9 @@ def test_a_pool_without_the_domain_whose_repetition_is_limited():
 
 
 def test_the_order_of_names_does_not_matter():
-    asked = Constraints(bounds={"web": (0, 0.5), "code": (0.1, 1)}, locked={"math": 0.3}, max_epochs=2, token_budget=900)
+    asked = Constraints(
+        bounds={"web": (0, 0.5), "code": (0.1, 1)}, locked={"math": 0.3}, max_epochs=2, token_budget=900
+    )
     turned = Constraints(
         bounds={"code": (0.1, 1), "web": (0, 0.5)}, locked={"math": 0.3}, max_epochs=2, token_budget=900
     )

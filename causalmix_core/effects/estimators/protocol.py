@@ -120,7 +120,8 @@ class AnswersManyStates(Protocol):
 
 @runtime_checkable
 class Hurries(Protocol):
-    """A surface that is asked about many mixtures in one pool state: `mean` takes one state for all, shape (1, p).
+    """A surface that is asked about many mixtures in one pool state: `mean` takes one state for all, shape
+    (1, p).
 
     It also has a rougher mean to offer in a fraction of the time, for a first ranking.
     """

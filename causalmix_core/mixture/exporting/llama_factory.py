@@ -16,6 +16,8 @@ from causalmix_core.mixture.exporting.numbers import exact_shares, json_text, nu
 from causalmix_core.mixture.exporting.places import builder_of, documents_of, flat_field, only
 from causalmix_core.mixture.exporting.protocol import ExportedFile, Meaning, Reads
 
+_UNREAD = (".gz", ".zst", ".ndjson")
+
 
 @dataclass(frozen=True)
 class LlamaFactory:
@@ -39,9 +41,10 @@ class LlamaFactory:
             _check_name(domain)
             documents = documents_of(blend, domain)
             path = only(documents.paths, domain, self.label)
-            if path.lower().endswith((".gz", ".zst")):
+            if path.lower().endswith(_UNREAD):
                 raise CausalMixError(
-                    f"{self.label} reads no compressed files, but {path} of {domain} is one."
+                    f"{self.label} does not read {path} of {domain}; it reads .jsonl, .json, .parquet, "
+                    ".csv, .arrow and .txt, not compressed."
                 )
             local = builder_of(documents, domain) is not None or path.startswith(("/", ".", "~"))
             field = flat_field(documents, domain, self.label)

@@ -1,9 +1,10 @@
-"""Policy A of the CausalMix paper (arXiv 2607.01104): weights proportional to what each domain does of its own.
+"""Policy A of the CausalMix paper (arXiv 2607.01104): weights proportional to what each domain does of its
+own.
 
-w_k = max(theta_k, 0) / sum max(theta, 0) on the scale where higher is better: the maximum of sum_k theta_k log w_k,
-exact if that were the truth down to weight 0. It knows neither intervals nor what the runs have tried, and drops
-domains easily. Constraints and protected outcomes are not the paper's: its answer is moved to the nearest mixture
-that the constraints allow.
+w_k = max(theta_k, 0) / sum max(theta, 0) on the scale where higher is better: the maximum of sum_k theta_k
+log w_k, exact if that were the truth down to weight 0. It knows neither intervals nor what the runs have
+tried, and drops domains easily. Constraints and protected outcomes are not the paper's: its answer is moved
+to the nearest mixture that the constraints allow.
 """
 
 from __future__ import annotations

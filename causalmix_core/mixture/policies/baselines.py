@@ -27,8 +27,8 @@ def uniform(problem: Problem) -> np.ndarray:
 def unimax(problem: Problem) -> np.ndarray | None:
     """UniMax (Chung et al. 2023, arXiv 2304.09151): even, but no domain is read more than so many times.
 
-    From the domain that can give least on, each gets an equal part of what is left of the budget, or all that it
-    can give. None where tokens or the budget are unknown, or the budget is more than all domains can give.
+    From the domain that can give least on, each gets an equal part of what is left of the budget, or all that
+    it can give. None where tokens or the budget are unknown, or the budget is more than all domains can give.
     """
     if problem.tokens is None or problem.token_budget is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from causalmix_core.mixture.constraints import Limits
+from causalmix_core.mixture.limits import Limits
 from causalmix_core.mixture.room import bring_in
 
 SPREAD = (1.0, 100.0)

@@ -1,8 +1,9 @@
-"""Which domains to drop and which to leave alone, where a curator limits how many there are or how little may move.
+"""Which domains to drop and which to leave alone, where a curator limits how many there are or how little may
+move.
 
-There are too many ways to try all. The likely ones are those of the allowed mixtures nearest to good mixtures that
-ignore the rule, and, where only so many domains may be kept, what is left when the domain that is missed least is
-dropped, one after the other (backward elimination).
+There are too many ways to try all. The likely ones are those of the allowed mixtures nearest to good mixtures
+that ignore the rule, and, where only so many domains may be kept, what is left when the domain that is missed
+least is dropped, one after the other (backward elimination).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from causalmix_core.mixture.constraints import ROUNDING, Limits
 from causalmix_core.mixture.exact import settle
+from causalmix_core.mixture.limits import ROUNDING, Limits
 from causalmix_core.mixture.policies.problem import Problem
 from causalmix_core.mixture.program import Program
 from causalmix_core.mixture.room import face_of
@@ -32,7 +33,8 @@ def likely_choices(
         good: mixtures that keep the other limits, the best first.
 
     Returns:
-        For the most promising ways: limits with the constraints decided, and an allowed mixture to begin from.
+        For the most promising ways: limits with the constraints decided, and an allowed mixture to begin
+        from.
     """
     wanted = [*good, *([fewer(problem, limits, good[0])] if limits.counted else [])]
     faces: dict[tuple[object, ...], tuple[Limits, np.ndarray]] = {}

@@ -15,8 +15,9 @@ import numpy as np
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.mixture.badness import badness_sign
-from causalmix_core.mixture.constraints import Constraints, Limits, resolve
-from causalmix_core.mixture.room import nearest_weights
+from causalmix_core.mixture.constraints import Constraints, resolve
+from causalmix_core.mixture.limits import Limits
+from causalmix_core.mixture.room import nearest_weights, no_freedom
 
 if TYPE_CHECKING:
     from causalmix_core.effects.model import EffectModel
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 RADIUS = 0.25
 """Weight that may move where a curator says nothing of constraints."""
 HARM_PRICE = 100.0
-"""What forbidden harm of one standard deviation of its outcome over the runs costs, in standard deviations of the
-objective: more than any gain is worth."""
+"""What forbidden harm of one standard deviation of its outcome over the runs costs, in standard deviations of
+the objective: more than any gain is worth."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Problem:
         token_budget: tokens of the training run; None: unknown.
         max_epochs: how often a domain may be read, by name or for all; for policies that spread a budget.
         confidence: whether what counts is the bad end of an interval rather than the prediction.
-        no_harm: outcome -> by how much it may get worse than at the reference, in its own units; what counts is
-            the bad end of the interval of its change.
+        no_harm: outcome -> by how much it may get worse than at the reference, in its own units; what counts
+            is the bad end of the interval of its change.
         seed: of whatever is drawn.
     """
 
@@ -71,8 +72,13 @@ class Problem:
 
     @cached_property
     def start(self) -> np.ndarray:
-        """The reference, or the nearest mixture that the constraints allow, shape (K,): what staying means."""
+        """What staying means, shape (K,): the reference, or the nearest mixture that is allowed."""
         return nearest_weights(self.limits, self.limits.reference)
+
+    @cached_property
+    def fixed(self) -> str | None:
+        """Words where the constraints leave one mixture only; None where something can move."""
+        return no_freedom(self.limits)
 
     @property
     def may_stay(self) -> bool:
@@ -81,12 +87,12 @@ class Problem:
 
     def score(self, candidates: np.ndarray) -> np.ndarray:
         """How bad each mixture is, shape (m,): its `goal` and the price of the harm that it may do."""
-        return self.goal(candidates) + self.priced(self.harm(candidates))
+        return np.asarray(self.goal(candidates) + self.priced(self.harm(candidates)))
 
     def goal(self, candidates: np.ndarray) -> np.ndarray:
-        """Change of the objective from the start, shape (m,): the bad end of its interval, or the prediction."""
+        """Change of the objective from the start, (m,): the bad end of its interval, or the prediction."""
         change, error = self.model.changes(self.state, self._named(self.start), candidates)
-        return change + self.model.interval_quantile() * error if self.confidence else change
+        return np.asarray(change + self.confidence * self.model.interval_quantile() * error)
 
     def excess(self, candidates: np.ndarray) -> np.ndarray:
         """How far each protected outcome may get worse, less its margin, in its own units, (m, protected)."""
@@ -99,11 +105,11 @@ class Problem:
 
     def harm(self, candidates: np.ndarray) -> np.ndarray:
         """What is above zero of `excess`."""
-        return np.maximum(self.excess(candidates), 0.0)
+        return np.asarray(np.maximum(self.excess(candidates), 0.0))
 
     def priced(self, harm: np.ndarray) -> np.ndarray:
         """Harm (m, protected) as cost, in units of the objective, shape (m,)."""
-        return np.asarray(harm @ self._prices) if self.no_harm else np.zeros(len(harm))
+        return np.asarray(harm @ self._prices)
 
     @cached_property
     def _prices(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from causalmix_core.mixture.policies.analytical import analytical
-from causalmix_core.mixture.policies.baselines import best_probe, proportional, unimax, uniform
+from causalmix_core.mixture.policies.baselines import best_probe, proportional, uniform, unimax
 from causalmix_core.mixture.policies.problem import Problem
 from causalmix_core.mixture.policies.regmix import regmix
 from causalmix_core.mixture.policies.search import search
@@ -33,7 +33,8 @@ class PolicyInfo:
         no_answer: why it may have none.
         bounded: whether it keeps to the constraints by itself.
         uses_effects: whether it asks the fitted effects.
-        slow: whether its first answer takes many seconds, so that a page shows the others first; it is kept after.
+        slow: whether its first answer takes many seconds, so that a page shows the others first; it is kept
+            after.
     """
 
     label: str
@@ -68,7 +69,8 @@ POLICIES: dict[PolicyName, PolicyInfo] = {
     "analytical": PolicyInfo(
         "Analytical (paper's policy A)",
         "CausalMix, arXiv 2607.01104",
-        "Weights each domain by what it does of its own, and drops those that do not help. It looks at no interval.",
+        "Weights each domain by what it does of its own, and drops those that do not help. It looks at no "
+        "interval.",
         analytical,
         no_answer="No domain helps of its own in this pool state.",
         bounded=True,
@@ -77,8 +79,8 @@ POLICIES: dict[PolicyName, PolicyInfo] = {
     "regmix": PolicyInfo(
         "RegMix",
         "RegMix, Liu et al. 2024 (arXiv 2407.01492)",
-        "Boosted trees on the weights alone; the mean of the best 128 of 100,000 drawn mixtures. It knows neither "
-        "the pool state nor your constraints.",
+        "Boosted trees on the weights alone; the mean of the best 128 of 100,000 drawn mixtures. It knows "
+        "neither the pool state nor your constraints.",
         regmix,
         slow=True,
     ),

@@ -1,8 +1,9 @@
-"""RegMix's way (Liu et al. 2024, arXiv 2407.01492): boosted trees on the weights, the mean of the top candidates.
+"""RegMix's way (Liu et al. 2024, arXiv 2407.01492): boosted trees on the weights, the mean of the top
+candidates.
 
-LightGBM with RegMix's settings predicts the objective from the weights alone; 100,000 mixtures are drawn from a
-Dirichlet distribution whose parameters are the reference, and the mean of the best 128 is proposed, as in RegMix's
-own code. Neither the pool state nor intervals nor constraints are looked at.
+LightGBM with RegMix's settings predicts the objective from the weights alone; 100,000 mixtures are drawn from
+a Dirichlet distribution whose parameters are the reference, and the mean of the best 128 is proposed, as in
+RegMix's own code. Neither the pool state nor intervals nor constraints are looked at.
 """
 
 from __future__ import annotations

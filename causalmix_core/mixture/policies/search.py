@@ -1,11 +1,11 @@
 """Policy S of the CausalMix paper (arXiv 2607.01104): the mean of the best of many drawn mixtures.
 
-100,000 Dirichlet mixtures around the reference are ranked by their predicted objective, and the mean of the best 100
-is proposed. It looks at no interval: the best of many predictions is in part the luckiest. Only what the
-constraints forbid is kept from it.
+100,000 Dirichlet mixtures around the reference are ranked by their predicted objective, and the mean of the
+best 100 is proposed. It looks at no interval: the best of many predictions is in part the luckiest. Only what
+the constraints forbid is kept from it.
 
-A Gaussian process averages over several choices of hyperparameters; 100,000 mixtures are first ranked by the most
-probable one, and the best thousand of them by all.
+A Gaussian process averages over several choices of hyperparameters; 100,000 mixtures are first ranked by the
+most probable one, and the best thousand of them by all.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from causalmix_core.mixture.room import nearest_weights
 CANDIDATES = 100_000
 BEST = 100
 RANKED = 1_000
-"""Candidates, best first by the quick ranking, that are ranked in full; the mean of the best 100 does not change
-beyond a few hundred."""
+"""Candidates, best first by the quick ranking, that are ranked in full; the mean of the best 100 does not
+change beyond a few hundred."""
 
 
 def search(problem: Problem) -> np.ndarray:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture.constraints import Constraints, Limits, Violation, broken
+from causalmix_core.mixture.constraints import Constraints
+from causalmix_core.mixture.limits import Limits, Violation, broken
 from causalmix_core.mixture.policies.problem import Problem, pose
 from causalmix_core.mixture.policies.registry import POLICIES, POLICY_NAMES, PolicyInfo, PolicyName
-from causalmix_core.mixture.room import as_mixture, nearest_weights, no_freedom
+from causalmix_core.mixture.room import as_mixture, nearest_weights
 from causalmix_core.mixture.simplex import Mixture, total_variation
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Suggestion:
         reference: where it starts from.
         change: predicted change from the reference: columns outcome, change, lower, upper (95%).
         distance: total variation between reference and mixture: the weight that moves.
-        stay: it is the advice to stay: at the reference, or at the nearest mixture that the constraints allow.
+        stay: it is the advice to stay: at the reference, or at the nearest mixture that the constraints
+            allow.
         answered: whether the policy had an answer; `notes` say why not.
         violations: constraints that it breaks; policies that look at none may.
         notes: what to know about it, in plain words.
@@ -78,7 +80,8 @@ def suggest(
         seed: of what is drawn.
 
     Raises:
-        CausalMixError: constraints that clash (named), an unknown policy or outcome, a step that is no share, or
+        CausalMixError: constraints that clash (named), an unknown policy or outcome, a step that is no share,
+        or
             a state or reference that does not fit the model.
     """
     if policy not in POLICIES:
@@ -106,11 +109,12 @@ def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
     notes = list(limits.notes)
     if warning := problem.model.extrapolation(problem.state):
         notes.append(warning)
-    fixed = no_freedom(limits)
-    if fixed:
-        notes.append(fixed)
+    if problem.fixed:
+        notes.append(problem.fixed)
     if info.uses_effects and not problem.may_stay:
-        notes.append("The constraints forbid the reference; to stay is to take the nearest mixture they allow.")
+        notes.append(
+            "The constraints forbid the reference; to stay is to take the nearest mixture they allow."
+        )
     proposed = info.propose(problem)
     answered = proposed is not None
     if proposed is None:
@@ -120,7 +124,7 @@ def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
         proposed = _part_of_the_way(limits, info, proposed, step)
     if policy == "trust_region" and problem.score(proposed[None])[0] >= -SURE:
         proposed = problem.start
-        if not fixed:
+        if not problem.fixed:
             notes.append(_stay_words(problem))
     mixture = as_mixture(limits, proposed)
     change = problem.model.change(problem.state, problem.reference, mixture)
@@ -142,7 +146,8 @@ def ask(problem: Problem, policy: PolicyName, step: float = 1.0) -> Suggestion:
 
 
 def _part_of_the_way(limits: Limits, info: PolicyInfo, weights: np.ndarray, step: float) -> np.ndarray:
-    """The mixture that goes a part of the way from the reference; allowed, if the policy keeps to what is allowed.
+    """The mixture that goes a part of the way from the reference; allowed, if the policy keeps to what is
+    allowed.
 
     A domain that must move far or not at all may then not move at all.
     """
@@ -151,9 +156,8 @@ def _part_of_the_way(limits: Limits, info: PolicyInfo, weights: np.ndarray, step
 
 
 def _stay_words(problem: Problem) -> str:
-    return (
-        "Stay: no mixture within reach is predicted to be better"
-        + (" with 95% confidence. More probes narrow the intervals." if problem.confidence else ".")
+    return "Stay: no mixture within reach is predicted to be better" + (
+        " with 95% confidence. More probes narrow the intervals." if problem.confidence else "."
     )
 
 
@@ -170,8 +174,8 @@ def _harm_notes(problem: Problem, weights: np.ndarray) -> list[str]:
     """Which protected outcomes may get worse by more than their margin."""
     over = problem.harm(weights[None])[0]
     return [
-        f"{'The objective' if outcome == problem.model.outcomes[-1] else outcome} may get worse by {margin + by:.4g}, more than the "
-        f"{margin:.4g} that you allow."
+        f"{'The objective' if outcome == problem.model.outcomes[-1] else outcome} may get worse by "
+        f"{margin + by:.4g}, more than the {margin:.4g} that you allow."
         for (outcome, margin), by in zip(problem.no_harm.items(), over, strict=True)
         if by > 1e-9
     ]

@@ -148,7 +148,7 @@ weights = st.dictionaries(
 
 
 @given(weights, st.randoms())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_shares_sum_to_exactly_one_in_any_order(shares: dict[str, float], random: object) -> None:
     found = exact_shares(shares)
     assert sum(found.values()) == 1
@@ -160,7 +160,7 @@ def test_shares_sum_to_exactly_one_in_any_order(shares: dict[str, float], random
 
 
 @given(weights, st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_rows_give_the_tokens_back(shares: dict[str, float], data: st.DataObject) -> None:
     sizes = st.tuples(st.integers(1, 10**6), st.integers(1, 10**4))
     pool = {

@@ -82,7 +82,6 @@ def test_trl_keeps_the_mixture_of_tokens(pool: Blend, tmp_path: Path) -> None:
     train = get_dataset(config)["train"]
     texts = list(train["text"])
     assert token_shares(texts) == pytest.approx(SHARES, abs=0.02)
-    assert len(set(range(len(texts)))) == len(texts)
     one_epoch = made.token_budget / max(made.epochs().values())
     assert sum(len(t.split()) for t in texts) == pytest.approx(one_epoch, rel=0.03)
     assert f"One epoch is about {round(one_epoch)} tokens" in file.text
@@ -136,11 +135,11 @@ sources.validate()
 for source in sources.sources:
     source.validate()
 config = SourceMixtureDatasetConfig(
-    source_list=sources, requested_tokens=int(sys.argv[2]), global_batch_size=1024, render_tables=False
+    source_list=sources, requested_tokens=int(sys.argv[2]), global_batch_size=1024, quiet=True
 )
 built = config.build(npdtype=NumpyDatasetDType.uint16.as_np_dtype(), sequence_length=64)
 for outcome in built.sources:
-    print(outcome.name, sum(p.tokens for p in outcome.path_tokens))
+    print("COUNTED", outcome.name, sum(p.tokens for p in outcome.path_tokens))
 """
 
 
@@ -167,7 +166,7 @@ def test_olmo_core_builds_the_mixture(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(TRAINERS)}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
-    lines = [line.split() for line in said.stdout.splitlines() if line]
-    counted = {name: int(count) for name, count in lines}
+    lines = [line.split() for line in said.stdout.splitlines() if line.startswith("COUNTED")]
+    counted = {name: int(count) for _, name, count in lines}
     shares = {name: count / sum(counted.values()) for name, count in counted.items()}
     assert shares == pytest.approx({d: w for d, w in weights.items() if w}, abs=0.005)
