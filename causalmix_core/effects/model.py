@@ -205,7 +205,7 @@ class EffectModel:
         change = dict.fromkeys(self.outcomes, (0.0, 0.0))
         for group in self.groups:
             value, error = group.changes(x, start, end[None])
-            half = error[0] * group.calibration.effect
+            half = error[0] * group.calibration.change
             for i, outcome in enumerate(group.outcomes):
                 change[outcome] = (float(value[0, i]), float(half[i]))
         return pd.DataFrame(
@@ -322,7 +322,7 @@ class EffectModel:
         if outcome not in self._place:
             return 0.0
         group, i = self._place[outcome]
-        return float(group.calibration.effect[i])
+        return float(group.calibration.change[i])
 
     def own_effects(self, state: Mapping[str, float], outcome: str = OBJECTIVE) -> dict[str, float]:
         """theta_k of each domain: what log(w_k + eps) does of its own; 0 where the graph has no path.
