@@ -8,11 +8,11 @@ fitted to four fifths of the runs at a time, and the process beside it leaves ou
   95% of the cases whatever the distribution of the errors, and never less than the surface's own quantile.
 - *Effects* are never measured, so no left-out error is like theirs. How many standard errors hold them was
   measured where the truth is known: in simulated worlds of three kinds of laws, randomised and confounded,
-  with 24 to 512 runs. The errors of the process turned out too wide for slopes by a seventh, because its prior
-  allows for rougher surfaces than laws of mixing are. On top of that they are widened by as much as left-out
-  runs of the curator's own were further off than expected, in the root of the mean square.
-- *Changes* from one mixture to another go farther than a point, and what a rough prior adds to a slope evens out
-  on the way: they get the surface's own quantile, widened in the same way.
+  with 24 to 512 runs. The errors of the process turned out too wide for slopes by a seventh, because its
+  prior allows for rougher surfaces than laws of mixing are. On top of that they are widened by as much as
+  left-out runs of the curator's own were further off than expected, in the root of the mean square.
+- *Changes* from one mixture to another go farther than a point, and what a rough prior adds to a slope evens
+  out on the way: they get the surface's own quantile, widened in the same way.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The graph's exclusions act on what a domain does of its own. What is shown, the 
 taken from the others in proportion, is then rarely zero: a domain without a path to a loss still displaces
 those that have one. Setting it to zero would break sum_k w_k effect_k = 0.
 
-Intervals are nominal 95%: the standard error of the surface, times what held-out runs ask for (calibration.py).
+Intervals are nominal 95%: the standard error of the surface, times what calibration.py asks for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fits of several outcomes side by side, one thread of linear algebra each.
 
-Matrices of some hundred runs are too small for the threads of a linear algebra library: beside other work on the
-same cores they wait for each other, and a fit took twenty times as long. One outcome per core has no such wait;
-numpy and LAPACK let go of the interpreter while they compute.
+Matrices of some hundred runs are too small for the threads of a linear algebra library: beside other work on
+the same cores they wait for each other, and a fit took twenty times as long. One outcome per core has no such
+wait; numpy and LAPACK let go of the interpreter while they compute.
 """
 
 from __future__ import annotations

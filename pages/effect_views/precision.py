@@ -75,8 +75,8 @@ def _calibration(asked: Asked) -> None:
             ),
             "Effect": st.column_config.NumberColumn(
                 format="%.2f SE", width=90,
-                help="Half an interval of an effect per point, in standard errors, after the correction; 1.96 if "
-                "nothing were to correct.",
+                help="Half an interval of an effect per point, in standard errors, after the correction; "
+                "1.96 if nothing were to correct.",
             ),
             "Change": st.column_config.NumberColumn(
                 format="%.2f SE", width=90,
