@@ -120,9 +120,10 @@ def markdown(rows: pd.DataFrame, command: str) -> str:
     """The result as a page."""
     parts = []
     for kind, (low, high) in GOALS.items():
-        mean = summary(rows).loc[kind]
+        mean = summary(rows).loc[kind].reset_index()
         lines, ours = [], []
-        for (method, runs), row in mean.iterrows():
+        for _, row in mean.iterrows():
+            method, runs = str(row["method"]), int(row["runs"])
             cells = [
                 f"{row[what]:.3f} ± {row[what + ' se']:.3f}{'' if low <= row[what] <= high else ' *'}"
                 for what in WHAT

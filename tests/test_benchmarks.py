@@ -146,8 +146,9 @@ def test_suggestions_are_judged_by_the_true_loss() -> None:
 
 
 def test_a_planted_confounder_is_scored_by_the_bias_that_it_leaves() -> None:
-    from benchmarks.planted_confounder import CONFOUNDER, markdown, score, summary, without_confounder
+    from benchmarks.planted_confounder import markdown, score, summary, without_confounder
     from benchmarks.worlds import draw_planted_world
+    from benchmarks.worlds.planted import CONFOUNDER
 
     world = draw_planted_world(0, law="power", domains=3)
     runs = world.runs(64, 0)

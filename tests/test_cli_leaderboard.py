@@ -10,7 +10,9 @@ from tests.command_line import Run
 from tests.test_cli import write_runs
 
 
-def test_estimators_are_compared_once_and_the_choice_is_explained(causalmix: Run, workspace: Workspace) -> None:
+def test_estimators_are_compared_once_and_the_choice_is_explained(
+    causalmix: Run, workspace: Workspace
+) -> None:
     write_runs(workspace, 40)
     arguments = ("leaderboard", "-w", workspace.root, "--repeats", 1)
     arguments += ("--only", "mixing_law", "--only", "linear_regression")

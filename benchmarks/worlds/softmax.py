@@ -16,18 +16,19 @@ NOISE = 0.1
 """Standard deviation of one run; mixtures move the loss by some .2, pools by about 1."""
 
 
-def draw_softmax_world(domains: int, seed: int, noise: float = NOISE) -> World:
+def draw_softmax_world(domains: int, seed: int, noise: float = NOISE, strength: float = 1.0) -> World:
     """A world with `domains` domains, 6 pool states and one loss.
 
     Args:
         domains: K.
         seed: decides the world.
         noise: standard deviation of one run.
+        strength: what mixtures do, as a multiple; 0: nothing at all.
     """
     rng = np.random.default_rng(1000 + seed)
     towards = 0.8 * rng.normal(size=(2, domains))
     centre = 0.3 * rng.normal(size=domains)
-    bend = rng.uniform(1.5, 4, domains) * domains / 5
+    bend = strength * rng.uniform(1.5, 4, domains) * domains / 5
     pull = 0.6 * rng.normal(size=(STATES, domains))
     level = 0.5 * rng.normal(size=STATES)
     root = np.linalg.cholesky(0.8 * np.eye(STATES) + 0.2)

@@ -85,7 +85,7 @@ class World:
 
     def pools(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """States of pools that a mixture is wanted for, shape (n, p)."""
-        return self.draw_states(n, rng) + self.shift
+        return np.asarray(self.draw_states(n, rng) + self.shift)
 
     def effects(self, state: np.ndarray, mixture: np.ndarray) -> np.ndarray:
         """True effect of +1 point of each domain, shape (K, m).

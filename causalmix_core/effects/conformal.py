@@ -64,4 +64,4 @@ def prediction_quantile(scores: np.ndarray, own: float = OWN_QUANTILE) -> np.nda
     Returns:
         Shape (m,).
     """
-    return np.maximum(own, conformal_quantile(scores))
+    return np.asarray(np.maximum(own, conformal_quantile(scores)))

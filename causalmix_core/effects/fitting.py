@@ -1,7 +1,7 @@
 """Fits effects to the runs under a graph.
 
-Each outcome gets its own arrays: the weights that the graph lets reach it, and the pool states that have to be
-held fixed or may change the effect. Outcomes with the same of both are fitted together. The objective, a
+Each outcome gets its own arrays: the weights that the graph lets reach it, and the pool states that have to
+be held fixed or may change the effect. Outcomes with the same of both are fitted together. The objective, a
 weighted mean of the outcomes, is fitted as one more outcome, because the interval of a mean does not follow
 from the intervals of its parts.
 """
@@ -23,8 +23,7 @@ from causalmix_core.effects.model import EffectModel
 from causalmix_core.effects.sample import Sample
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph.model import CausalGraph
-from causalmix_core.probes.outcomes import direction_of
-from causalmix_core.probes.outcomes import LOSS
+from causalmix_core.probes.outcomes import LOSS, direction_of
 from causalmix_core.probes.runs import RunTable
 
 RUNS_PER_DOMAIN = 50
@@ -245,7 +244,7 @@ def _check_number(runs: RunTable, estimator: EstimatorName) -> None:
             f"There are {len(runs)} finished probes, but effects of {len(runs.domains)} domains and "
             f"{len(runs.states)} pool states by {ESTIMATORS[estimator].label} need at least {needed}. "
             f"Launch {needed - len(runs)} more"
-            + (", or choose the Gaussian process." if FEWEST_RUNS <= len(runs) else ".")
+            + (", or choose the Gaussian process." if len(runs) >= FEWEST_RUNS else ".")
         )
 
 

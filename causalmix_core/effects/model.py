@@ -4,7 +4,7 @@ The graph's exclusions act on what a domain does of its own. What is shown, the 
 taken from the others in proportion, is then rarely zero: a domain without a path to a loss still displaces
 those that have one. Setting it to zero would break sum_k w_k effect_k = 0.
 
-Intervals are nominal 95%: the standard error of the surface, times what held-out runs ask for (calibration.py).
+Intervals are nominal 95%: the standard error of the surface, times what calibration.py asks for.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class EffectModel:
         change = dict.fromkeys(self.outcomes, (0.0, 0.0))
         for group in self.groups:
             value, error = group.changes(x, start, end[None])
-            half = error[0] * group.calibration.effect
+            half = error[0] * group.calibration.change
             for i, outcome in enumerate(group.outcomes):
                 change[outcome] = (float(value[0, i]), float(half[i]))
         return pd.DataFrame(
@@ -334,7 +334,7 @@ class EffectModel:
         if outcome not in self._place:
             return 0.0
         group, i = self._place[outcome]
-        return float(group.calibration.effect[i])
+        return float(group.calibration.change[i])
 
     def own_effects(self, state: Mapping[str, float], outcome: str = OBJECTIVE) -> dict[str, float]:
         """theta_k of each domain: what log(w_k + eps) does of its own; 0 where the graph has no path.

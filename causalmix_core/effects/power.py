@@ -18,6 +18,7 @@ import pandas as pd
 
 from causalmix_core.effects.estimators import ESTIMATORS, Response
 from causalmix_core.effects.estimators.discrepancy import WithError
+from causalmix_core.effects.estimators.gp_posterior import RUNS_FOR_ERROR
 from causalmix_core.effects.group_fit import GroupFit, StateScale
 from causalmix_core.effects.identification import OBJECTIVE
 from causalmix_core.effects.model import EffectModel
@@ -31,13 +32,10 @@ POWER_QUANTILE = 0.8416
 NORMAL_QUANTILE = 1.9600
 MOST_TIMES = 16
 """Beyond so many times the present runs nothing is promised."""
-MOST_RUNS = 1024
-"""Runs that the process is conditioned on at most."""
 _DOUBLINGS = 2
 """How often the number of runs is doubled; beyond, the trend of the intervals is extended."""
-_JITTER = 0.3
-"""Scatter of new mixtures around present ones, in the logarithm of a weight, and of new states around present
-ones, in standard deviations."""
+_FLOOR = 1e-3
+"""Added to weights before their logarithm is taken, so that a domain may be missing."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +115,20 @@ def more_probes(
     w = np.array(list(check_mixture(mixture, model.domains).values()))
     one = _alone(group, group.outcomes.index(outcome))
     present = len(one.sample)
-    before = one.effects(x, w)[1][:, 0]
     sizes, widths = [present], [1.0]
-    new = _like(one.sample, (2**_DOUBLINGS - 1) * present, seed)
-    for doubling in range(1, 1 + _DOUBLINGS):
-        size = present * 2**doubling
-        if widths[-1] <= 0.5 or (doubling > 1 and size > MOST_RUNS):
-            break
-        after = _conditioned(one, new, size - present).effects(x, w)[1][:, 0]
-        sizes.append(size)
-        # Domains whose effect is 0 by assumption have no error to shrink.
-        widths.append(float(np.exp(np.mean(np.log(after[before > 0] / before[before > 0])))))
+    if 2 * present > RUNS_FOR_ERROR:
+        # The process counts no more runs for its errors: the last doubling tells what the next one brings.
+        rows = np.linspace(0, present - 1, min(present, RUNS_FOR_ERROR)).astype(int)
+        now, half = (_refitted(one, one.sample.rows(r)) for r in (rows, rows[::2]))
+        sizes.append(2 * present)
+        widths.append(_width(now, half, x, w))
+    else:
+        new = _like(one.sample, (2**_DOUBLINGS - 1) * present, seed)
+        for doubling in range(1, 1 + _DOUBLINGS):
+            size = present * 2**doubling
+            if widths[-1] > 0.5 and size <= RUNS_FOR_ERROR:
+                sizes.append(size)
+                widths.append(_width(_conditioned(one, new, size - present), one, x, w))
     needed = _halved(sizes, widths)
     more = None if needed is None or needed > MOST_TIMES * present else max(1, round(needed - present))
     return MoreProbes(
@@ -177,18 +178,22 @@ def _alone(group: GroupFit, outcome: int) -> GroupFit:
 
 
 def _like(sample: Sample, n: int, seed: int) -> Sample:
-    """Further mixtures and states, each scattered around those of a present run; outcomes are zero."""
+    """Further mixtures and states, drawn like the present ones; outcomes are zero.
+
+    The logarithms of weights and the states are drawn from a normal distribution with the mean and covariance
+    of the present runs, so that what the pool state had to do with the mixtures stays.
+    """
     rng = np.random.default_rng(seed)
-    base = rng.integers(len(sample), size=n)
-    weights = sample.weights[base]
-    moved = weights * np.exp(_JITTER * rng.normal(size=weights.shape))
-    total = np.maximum(moved.sum(axis=1, keepdims=True), 1e-300)
-    state = sample.state[base] + _JITTER * rng.normal(size=(n, sample.state.shape[1]))
+    d = sample.weights.shape[1]
+    rest = np.maximum(1 - sample.weights.sum(axis=1, keepdims=True), 0)  # domains that the graph excludes
+    logs = np.log(np.hstack([sample.weights, rest]) + _FLOOR)
+    known = np.hstack([logs - logs.mean(axis=1, keepdims=True), sample.state])
+    covariance = np.atleast_2d(np.cov(known, rowvar=False))
+    drawn = rng.multivariate_normal(known.mean(axis=0), covariance, size=n, method="eigh")
+    weights = np.maximum(np.exp(drawn[:, : d + 1]) - _FLOOR, 0)
+    weights = weights / weights.sum(axis=1, keepdims=True)
     return Sample(
-        moved * weights.sum(axis=1, keepdims=True) / total,
-        state,
-        sample.modifiers,
-        np.zeros((n, sample.outcomes.shape[1])),
+        weights[:, :d], drawn[:, d + 1 :], sample.modifiers, np.zeros((n, sample.outcomes.shape[1]))
     )
 
 
@@ -202,19 +207,32 @@ def _conditioned(group: GroupFit, new: Sample, n: int) -> GroupFit:
         group.sample.modifiers,
         np.vstack([group.sample.outcomes, expected]),
     )
+    return _refitted(group, both)
+
+
+def _refitted(group: GroupFit, sample: Sample) -> GroupFit:
+    """The fit with the same covariance to other runs."""
     assert isinstance(group.response, KeepsHyperparameters)
-    return replace(group, sample=both, response=group.response.refitted(both))
+    return replace(group, sample=sample, response=group.response.refitted(sample))
+
+
+def _width(after: GroupFit, before: GroupFit, state: np.ndarray, mixture: np.ndarray) -> float:
+    """How wide intervals are after, relative to before: the geometric mean over domains."""
+    new, old = (g.effects(state, mixture)[1][:, 0] for g in (after, before))
+    known = old > 0  # a domain whose effect is 0 by assumption has no error to shrink
+    return float(np.exp(np.mean(np.log(new[known] / old[known]))))
 
 
 def _halved(sizes: Sequence[int], widths: Sequence[float]) -> float | None:
-    """The number of runs at which intervals are half as wide, along a straight line in logarithms."""
-    if len(sizes) < 2:
-        return None
-    (n0, n1), (w0, w1) = np.log(sizes[-2:]), np.log(widths[-2:])
-    slope = (w1 - w0) / (n1 - n0)
-    if slope >= -0.05:
-        return None
-    return float(np.exp(n1 + (math.log(0.5) - w1) / slope))
+    """The number of runs at which intervals are half as wide, along straight lines in logarithms.
+
+    Between two sizes that were looked at; beyond them, along the line from the first to the last.
+    """
+    n, w = np.log(sizes), np.log(widths)
+    if w[-1] > math.log(0.5):
+        slope = (w[-1] - w[0]) / (n[-1] - n[0])
+        return None if slope >= -0.05 else float(np.exp(n[-1] + (math.log(0.5) - w[-1]) / slope))
+    return float(np.exp(np.interp(-math.log(0.5), -w, n)))
 
 
 def _more_words(more: int | None, present: int, outcome: str, borrowed: bool) -> str:

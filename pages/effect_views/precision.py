@@ -43,14 +43,22 @@ def intervals(asked: Asked, board: Leaderboard | None) -> None:
 
 def _calibration(asked: Asked) -> None:
     rows = [
-        (outcome_name(o), 95.0, 100 * float(c.observed[i]), float(c.prediction[i]), float(c.effect[i]), c.n)
+        (
+            outcome_name(o),
+            95.0,
+            100 * float(c.observed[i]),
+            float(c.prediction[i]),
+            float(c.effect[i]),
+            float(c.change[i]),
+            c.n,
+        )
         for group in asked.model.groups
         for c in [group.calibration]
         for i, o in enumerate(group.outcomes)
     ]
     order = [outcome_name(o) for o in asked.model.outcomes]
     rows.sort(key=lambda row: order.index(row[0]))
-    table = pd.DataFrame(rows, columns=["Outcome", "Says", "Held", "Prediction", "Effect", "Runs"])
+    table = pd.DataFrame(rows, columns=["Outcome", "Says", "Held", "Prediction", "Effect", "Change", "Runs"])
     st.dataframe(
         table,
         hide_index=True,
@@ -67,8 +75,12 @@ def _calibration(asked: Asked) -> None:
             ),
             "Effect": st.column_config.NumberColumn(
                 format="%.2f SE", width=90,
-                help="Half an interval of an effect, in standard errors, after the correction; 1.96 if "
-                "nothing were to correct.",
+                help="Half an interval of an effect per point, in standard errors, after the correction; "
+                "1.96 if nothing were to correct.",
+            ),
+            "Change": st.column_config.NumberColumn(
+                format="%.2f SE", width=90,
+                help="Half an interval of a change from one mixture to another, in standard errors.",
             ),
             "Runs": st.column_config.NumberColumn(width=65, help="Left-out runs that this rests on."),
         },

@@ -184,12 +184,13 @@ def test_trust_says_how_runs_came_about_and_what_they_can_show(shared: Workspace
     assert "drawn at random, so nothing can have caused both a mixture and its outcomes" in said
     assert f"For half of the domains these {RUNS} probes can see effects on" in said
     tables = {tuple(t.value.columns): t.value for t in at.dataframe}
-    calibration = tables["Outcome", "Says", "Held", "Prediction", "Effect", "Runs"]
+    calibration = tables["Outcome", "Says", "Held", "Prediction", "Effect", "Change", "Runs"]
     assert calibration["Outcome"].tolist() == ["code", "prose", "sums", "objective"]
     question = gather(shared)
     model = fit_effects(question.runs, question.graph, estimator="linear_dml", objective=question.objective)
     expected = [model.interval_quantile(o) for o in model.outcomes]
-    assert calibration["Effect"].tolist() == pytest.approx(expected)
+    assert calibration["Change"].tolist() == pytest.approx(expected)
+    assert (calibration["Effect"] < calibration["Change"]).all()
     support = tables["Domain", "Low", "High", "With", "Effective"]
     assert support["Domain"].tolist() == ["code", "prose", "sums"]
 

@@ -22,6 +22,7 @@ from causalmix_core.effects.estimators.gp_kernel import Features, Layout
 from causalmix_core.effects.estimators.gp_posterior import Surface
 from causalmix_core.effects.estimators.gp_states import change_apart, changes_over
 from causalmix_core.effects.sample import Sample
+from causalmix_core.effects.threads import side_by_side
 
 CHUNK = 2**17
 """Numbers in a matrix of mixtures by runs: it then stays in the processor's cache, which halves the time."""
@@ -46,12 +47,14 @@ class GaussianProcess:
         features, prior = Features(sample.weights), Prior.of(layout)
         level, scale = sample.outcomes.mean(axis=0), sample.outcomes.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
-        surfaces = []
-        for j, outcome in enumerate(((sample.outcomes - level) / scale).T):
-            evidence = Evidence(layout, prior, features, sample.weights, sample.state, outcome)
+        standard = ((sample.outcomes - level) / scale).T
+
+        def learned(j: int) -> Surface:
+            evidence = Evidence(layout, prior, features, sample.weights, sample.state, standard[j])
             chosen = learn(evidence, np.random.default_rng([seed, j]))
-            surfaces.append(Surface(layout, chosen, features, sample.weights, sample.state, outcome))
-        return GaussianProcessResponse(surfaces, level, scale)
+            return Surface(layout, chosen, features, sample.weights, sample.state, standard[j])
+
+        return GaussianProcessResponse(side_by_side(learned, len(standard)), level, scale)
 
 
 class GaussianProcessResponse:
