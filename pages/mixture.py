@@ -3,8 +3,6 @@ exports."""
 
 from __future__ import annotations
 
-import streamlit as st
-
 from causalmix_core.workspace import Workspace
 from pages.mixture_views import comparing_policies, explaining, exporting, header, saving, shifting, sliding
 from pages.widgets.shell import question_of, run_page, title
@@ -38,7 +36,6 @@ def render(workspace: Workspace) -> None:
         exporting.show(desk)
     else:
         sliding.show(desk)
-        st.container()  # a fragment's neighbour keeps its place
 
 
 run_page("mixture", render)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -74,14 +75,12 @@ def _without_objective(group: GroupFit) -> GroupFit | None:
     kept = [i for i, o in enumerate(group.outcomes) if o != OBJECTIVE]
     if len(kept) == len(group.outcomes) or not kept:
         return group if kept else None
-    per_outcome = {f.name: getattr(group.calibration, f.name) for f in fields(group.calibration)}
+    values: dict[str, Any] = {f.name: getattr(group.calibration, f.name) for f in fields(group.calibration)}
+    per_outcome = {name: v[kept] for name, v in values.items() if isinstance(v, np.ndarray)}
     return replace(
         group,
         outcomes=[group.outcomes[i] for i in kept],
         sample=group.sample.with_outcomes(group.sample.outcomes[:, kept]),
         response=group.response.restricted(kept),
-        calibration=replace(
-            group.calibration,
-            **{name: v[kept] for name, v in per_outcome.items() if isinstance(v, np.ndarray)},
-        ),
+        calibration=replace(group.calibration, **per_outcome),  # type: ignore[arg-type]
     )

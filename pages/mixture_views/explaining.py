@@ -74,11 +74,10 @@ def _waterfall(desk: Desk, now: Held) -> None:
         st.caption(f"95%: {row['lower']:+.4f} to {row['upper']:+.4f}")
         order = moved.reindex(moved["contribution"].abs().sort_values(ascending=False).index)
         shown = LISTED if len(order) > LISTED + 1 else len(order)
-        for line in order.head(shown).itertuples():
-            way = "More" if line.moved > 0 else "Less"
-            st.markdown(
-                f"- **{way} {plain(line.domain)}** ({100 * line.moved:+.1f} points): {line.contribution:+.4f}"
-            )
+        for line in order.head(shown).to_dict("records"):
+            way = "More" if line["moved"] > 0 else "Less"
+            moved_by, adds = f"{100 * line['moved']:+.1f} points", f"{line['contribution']:+.4f}"
+            st.markdown(f"- **{way} {plain(line['domain'])}** ({moved_by}): {adds}")
         if len(order) > shown:
             rest = order["contribution"].iloc[shown:].sum()
             st.markdown(f"- the other {len(order) - shown} together: {rest:+.4f}")

@@ -31,7 +31,8 @@ def ask(workspace: Workspace, home: Question) -> Desk:
         empty(plain(str(error)), "probes", "Go to the probes")
     question = question_for(workspace, home)
     desk = Desk(workspace, home, question, estimator, model, budget)
-    _rests_on(desk)
+    with st.container():  # always there, so that what comes below keeps its place
+        _rests_on(desk)
     return desk
 
 

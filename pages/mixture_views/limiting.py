@@ -206,6 +206,7 @@ def _add(desk: Desk) -> None:
     if low > high:
         raise CausalMixError(f"At least {percent(low)} and at most {percent(high)} is nothing; swap the two.")
     here = held.constraints()
+    changed: dict[str, object]
     try:
         if len(domains) == 1:
             changed = {"bounds": {**here.bounds, domains[0]: (low, high)}}

@@ -95,9 +95,8 @@ def _label(workspace: Workspace, snapshot: Snapshot) -> str:
     manifest = snapshot.manifest
     current = " · in use" if snapshot.id == current_id(workspace) else ""
     derived = " · filtered" if manifest.derived else ""
-    tokens = sum(snapshot.tokens().values())
-    return f"{snapshot.id} · {manifest.created_at:%d %b %Y, %H:%M} · {tokens / 1e6:,.1f}M "
-    f"tokens{derived}{current}"
+    size = f"{sum(snapshot.tokens().values()) / 1e6:,.1f}M tokens"
+    return f"{snapshot.id} · {manifest.created_at:%d %b %Y, %H:%M} · {size}{derived}{current}"
 
 
 def _suggestion(desk: Desk, there: Desk) -> None:

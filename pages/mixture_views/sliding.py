@@ -45,10 +45,16 @@ def show(desk: Desk) -> None:
     """Lay out the view; a slider that is let go runs only this again."""
     stack = held.stack_of(desk.question)
     now = stack.now
-    _acting(desk, stack)
-    limiting.edit(desk)
-    limits, ranges = _room(desk, now)
-    _said(now)
+    # What comes and goes has a container that stays: the sliders would be built anew, and lose the focus, if
+    # the number of elements above them changed.
+    with st.container():
+        _acting(desk, stack)
+    with st.container():
+        limiting.edit(desk)
+    with st.container():
+        limits, ranges = _room(desk, now)
+    with st.container():
+        _said(now)
     left, right = st.columns([5, 2], gap="medium")
     with right:  # first, because it is what a released slider is waited for
         predicting.show(desk, now)
@@ -162,11 +168,13 @@ def _said(now: Held) -> None:
 def _sliders(desk: Desk, stack: Stack, ranges: dict[str, Range]) -> None:
     """One slider per domain."""
     now, question = stack.now, desk.question
-    effects = effects_on(desk, now.weights)
+    effects = dict(
+        zip(desk.model.domains, effects_on(desk, now.weights).to_numpy(float).tolist(), strict=True)
+    )
     units, reference, tokens = to_units(now.weights), to_units(question.reference), desk.tokens
     rows = []
     for domain in question.runs.domains:
-        effect, lower, upper = effects.loc[domain, ["effect", "lower", "upper"]]
+        effect, lower, upper = effects[domain]
         tone: Tone = "unclear" if lower <= 0 <= upper else "better" if effect < 0 else "worse"
         room = ranges.get(domain, Range(0.0, 1.0, "", ""))
         rows.append(

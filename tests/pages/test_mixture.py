@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +69,20 @@ def shared(_ingested: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspa
 
 
 @pytest.fixture
-def mine(shared: Workspace, tmp_path: Path) -> Workspace:
-    """The same, for one test alone."""
-    shutil.copytree(shared.root, tmp_path / "mine")
-    return Workspace.open(tmp_path / "mine")
+def mine(shared: Workspace) -> Iterator[Workspace]:
+    """The same without saved mixtures; what a test saves or chooses in it is gone after the test."""
+    before = shared.config_path.read_bytes()
+    yield shared
+    shared.config_path.write_bytes(before)
+    for path in shared.mixtures.glob("*.json"):
+        path.unlink()
+
+
+@pytest.fixture
+def copied(shared: Workspace, tmp_path: Path) -> Workspace:
+    """A copy for one test alone."""
+    shutil.copytree(shared.root, tmp_path / "copied")
+    return Workspace.open(tmp_path / "copied")
 
 
 @pytest.fixture
@@ -336,6 +346,18 @@ def test_a_damaged_or_foreign_mixture_is_named(mine, open_page):
     assert "broken.json is damaged" in words(at)
 
 
+def test_weights_that_no_longer_fit_the_pool_are_refused_in_words(mine, open_page):
+    at = open_page(mine, "saved")
+    press(at, "save")
+    path = mine.mixtures / "suggested.json"
+    path.write_text(path.read_text().replace('"sums"', '"arithmetic"'))
+    at.run()
+    before = at.session_state["mixture"].now
+    press(at, "open_saved")
+    assert "it has no arithmetic" in words(at)
+    assert at.session_state["mixture"].now == before
+
+
 def test_an_export_says_what_its_numbers_mean_and_what_it_needs(mine, open_page):
     at = open_page(mine, "export")
     assert "exported once it is saved" in words(at)
@@ -359,10 +381,10 @@ def test_an_export_says_what_its_numbers_mean_and_what_it_needs(mine, open_page)
     assert "write domain = path" in words(at)
 
 
-def test_an_import_has_no_epochs_and_no_filter_of_repetition(mine, open_page):
-    (mine.runs / "j.parquet").unlink()
-    write_runs(mine, pool="import-else", states=False)
-    at = open_page(mine)
+def test_an_import_has_no_epochs_and_no_filter_of_repetition(copied, open_page):
+    (copied.runs / "j.parquet").unlink()
+    write_runs(copied, pool="import-else", states=False)
+    at = open_page(copied)
     assert "there are no epochs" in words(at)
     assert rows(at)["code"]["epochs"] is None
     assert at.number_input(key="limit_epochs").disabled
