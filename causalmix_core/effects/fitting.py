@@ -160,7 +160,7 @@ def plan_fit(runs: RunTable, graph: CausalGraph, objective: Mapping[str, float] 
     scale = StateScale.of(runs)
     outcomes = outcome_values(runs, shares)
     notes: list[str] = []
-    alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    alike: dict[tuple[object, ...], list[str]] = {}
     for outcome, said in found.items():
         values = outcomes[outcome].to_numpy()
         if not said.treatments:
@@ -170,7 +170,9 @@ def plan_fit(runs: RunTable, graph: CausalGraph, objective: Mapping[str, float] 
             continue
         held = tuple(s for s in said.held if s in scale.columns)
         modifiers = tuple(s for s in said.modifiers if s in held)
-        alike.setdefault((said.treatments, held, modifiers), []).append(outcome)
+        # The objective stands alone: under another one only it is fitted again (reweighting.py), to the same.
+        alone = outcome == OBJECTIVE
+        alike.setdefault((said.treatments, held, modifiers, alone), []).append(outcome)
     groups = [outcome_group(runs, scale, found[names[0]], outcomes[names]) for names in alike.values()]
     return Plan(shares, found, scale, groups, notes)
 

@@ -17,6 +17,7 @@ from causalmix_core.corpus import Snapshot, open_snapshot
 from causalmix_core.corpus.snapshot import current_id
 from causalmix_core.effects import EffectModel, EstimatorName, fit_effects
 from causalmix_core.effects.estimators import ESTIMATORS
+from causalmix_core.effects.reweighting import with_objective
 from causalmix_core.errors import CausalMixError
 from causalmix_core.pools import Pool, list_pools, resolve_pool
 from causalmix_core.probes import LIVE, RunTable, SwarmState, exclusions_stamp, read_runs
@@ -261,6 +262,10 @@ def question_of(workspace: Workspace) -> Question:
         empty(str(error), "probes", "Go to the probes")
 
 
+OBJECTIVE_AT = 6
+"""Where the objective stands in `fit_key`."""
+
+
 def fit_key(workspace: Workspace, question: Question, estimator: EstimatorName) -> tuple[object, ...]:
     """Everything that fitted effects depend on, to keep them by."""
     return (
@@ -288,8 +293,15 @@ def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -
 
 @st.cache_resource(show_spinner=False, max_entries=24)
 def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
+    outcomes = _fit_outcomes((*key[:OBJECTIVE_AT], *key[OBJECTIVE_AT + 1 :]), _question, estimator)
+    return with_objective(outcomes, _question.objective)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _fit_outcomes(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
+    """Fitted once whatever the objective, of which one is fitted in a fraction of the time."""
     load_now("dowhy", *(["econml.dml"] if ESTIMATORS[estimator].orthogonal else []))
-    return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
+    return fit_effects(_question.runs, _question.graph, estimator=estimator)
 
 
 def choose_estimator(default: EstimatorName) -> EstimatorName:
