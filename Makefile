@@ -6,7 +6,8 @@ WORKSPACE ?= demo-workspace
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_BARE := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(PIP_BARE) --constraint constraints.txt
 WORKERS ?= 2
 
 .PHONY: run test lint constraints clean
@@ -15,7 +16,7 @@ run: $(VENV)/.installed
 	$(BIN)/causalmix demo $(WORKSPACE) --keep
 	$(BIN)/causalmix ui --workspace $(WORKSPACE) --port $(PORT) --open
 
-test: lint
+test: lint $(VENV)/.installed-trainers
 	$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
@@ -38,6 +39,14 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing CausalMix with its test tools into $(VENV) (a few minutes the first time) ..."
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+# OLMo-core wants older versions of libraries that the app uses, so it lies in a folder of its own, which one test puts
+# before the rest in a process of its own. constraints-trainers.txt pins what differs; the rest is shared (--no-deps).
+$(VENV)/.installed-trainers: constraints-trainers.txt $(VENV)/.installed-test
+	@echo "Installing OLMo-core into $(VENV)/trainers ..."
+	rm -rf $(VENV)/trainers
+	$(PIP_BARE) --no-deps --target $(VENV)/trainers --requirement constraints-trainers.txt
+	@touch $@
 
 # Renew constraints.txt from the newest versions that resolve together; torch stays where it is pinned.
 constraints:

@@ -18,21 +18,28 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from causalmix_core import __version__, cli_corpus, cli_graph, cli_jobs, cli_runs
-from causalmix_core.cli_options import HERE, WorkspaceOption, show_progress, user
+from causalmix_core import (
+    __version__,
+    cli_corpus,
+    cli_effects,
+    cli_explain,
+    cli_export,
+    cli_graph,
+    cli_jobs,
+    cli_leaderboard,
+    cli_mixture,
+    cli_refute,
+    cli_runs,
+    cli_saved_mixtures,
+)
+from causalmix_core.cli_options import (
+    HERE,
+    WorkspaceOption,
+    show_progress,
+)
 from causalmix_core.corpus import discover_domains, open_snapshot, write_demo_corpus
 from causalmix_core.corpus import ingest as ingest_pool
-from causalmix_core.effects import EstimatorName, fit_effects
 from causalmix_core.errors import CausalMixError
-from causalmix_core.mixture import (
-    Policy,
-    export_saved,
-    load_mixture,
-    mixture_names,
-    mixture_record,
-    save_mixture,
-)
-from causalmix_core.mixture import suggest as suggest_mixture
 from causalmix_core.probes import (
     Assignment,
     Design,
@@ -48,14 +55,11 @@ from causalmix_core.probes.sampling import grid_size
 from causalmix_core.probes.settling import settle_swarm
 from causalmix_core.proxy import PRESETS, PresetName, proxy_tokens
 from causalmix_core.proxy.spec import Family, TokenizerKind, Tuning
-from causalmix_core.question import gather
 from causalmix_core.workspace import (
     DomainSource,
     Workspace,
     WorkspaceConfig,
-    check_name,
     scratch_path,
-    write_atomic,
 )
 
 app = typer.Typer(
@@ -70,13 +74,6 @@ app = typer.Typer(
     "`causalmix ui` opens the same workspace in a browser.",
 )
 
-GraphOption = Annotated[
-    str,
-    typer.Option("--graph", help="Name of the causal graph. Without a saved one, all weights may matter."),
-]
-EstimatorOption = Annotated[
-    EstimatorName, typer.Option("--estimator", help="How effects are estimated (see docs/METHOD.md).")
-]
 DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.0}
 """The demo's curator wants a model that is good at Python and at prose about it."""
 
@@ -84,7 +81,14 @@ DEMO_OBJECTIVE = {"loss/python": 1.0, "loss/docstrings": 1.0, "loss/readmes": 1.
 cli_corpus.register(app)
 cli_graph.register(app)
 cli_jobs.register(app)
+cli_leaderboard.register(app)
+cli_refute.register(app)
 cli_runs.register(app)
+cli_effects.register(app)
+cli_explain.register(app)
+cli_mixture.register(app)
+cli_saved_mixtures.register(app)
+cli_export.register(app)
 
 
 def main() -> None:
@@ -228,97 +232,6 @@ def probe(
 
 
 @app.command()
-def estimate(
-    workspace: WorkspaceOption = HERE,
-    graph: GraphOption = "main",
-    estimator: EstimatorOption = "linear_dml",
-    output: Annotated[Path | None, typer.Option(help="Also write the effects to this .csv.")] = None,
-) -> None:
-    """Estimate what one more percentage point of each domain does to each outcome."""
-    question = gather(Workspace.open(workspace), graph)
-    model = fit_effects(
-        question.runs,
-        question.graph,
-        estimator=estimator,
-        objective=question.objective,
-        progress=show_progress,
-    )
-    effects = model.effects(question.state, question.reference)
-    if output is not None:
-        write_atomic(output, effects.to_csv(index=False))
-    typer.echo("Effect of +1 percentage point of a domain, taken from the others in proportion")
-    typer.echo("(change of the held-out loss in nats per token; 95% interval; * = differs from zero)")
-    for outcome, rows in effects.groupby("outcome", sort=False):
-        typer.echo(f"\n{outcome}")
-        for row in rows.itertuples():
-            mark = "*" if row.distinguishable else " "
-            span = f"[{row.lower:+.5f}, {row.upper:+.5f}]"
-            typer.echo(f"  {row.domain:<20} {row.effect:+.5f} {span} {mark}")
-    for note in model.notes:
-        typer.echo(f"Note: {note}")
-
-
-@app.command()
-def suggest(
-    workspace: WorkspaceOption = HERE,
-    graph: GraphOption = "main",
-    estimator: EstimatorOption = "linear_dml",
-    policy: Annotated[Policy, typer.Option(help="How the mixture is found (see docs/METHOD.md).")] = "search",
-    radius: Annotated[
-        float, typer.Option(help="Trust region: how much weight may move, 0 to 1 (total variation).")
-    ] = 0.25,
-    name: Annotated[str, typer.Option(help="Save the mixture under this name.")] = "suggested",
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
-) -> None:
-    """Suggest a mixture from the effects and save it."""
-    _named(name)
-    opened = Workspace.open(workspace)
-    question = gather(opened, graph)
-    fitted = fit_effects(
-        question.runs,
-        question.graph,
-        estimator=estimator,
-        objective=question.objective,
-        progress=show_progress,
-    )
-    found = suggest_mixture(
-        fitted, question.state, question.reference, radius=radius, policy=policy, seed=seed
-    )
-    record = mixture_record(
-        question, fitted, found.mixture, name=name, by=user(), policy=policy, radius=radius
-    )
-    parent = load_mixture(opened, name).revision if name in mixture_names(opened) else None
-    saved = save_mixture(opened, record, parent)
-    for domain in sorted(saved.weights):
-        typer.echo(f"  {domain:<20} {saved.weights[domain]:8.2%}   (reference {saved.reference[domain]:.2%})")
-    for outcome, change in saved.predicted.items():
-        typer.echo(
-            f"  {outcome:<20} {change.change:+.4f} [{change.lower:+.4f}, {change.upper:+.4f}] predicted"
-        )
-    for note in (*fitted.notes, *found.notes):
-        typer.echo(f"Note: {note}")
-    typer.echo(f"Saved mixture {name}, revision {saved.revision}. Next: causalmix export {name}")
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Argument(help="Name of a saved mixture.")] = "suggested",
-    workspace: WorkspaceOption = HERE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default: stdout.")] = None,
-    token_budget: Annotated[
-        int | None, typer.Option(help="Tokens of the training run; default: the workspace's.")
-    ] = None,
-) -> None:
-    """Write a saved mixture as YAML: weights, token counts, and where they came from."""
-    text = export_saved(Workspace.open(workspace), name, token_budget)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
-        typer.echo(f"Wrote {output}")
-
-
-@app.command()
 def demo(
     workspace: Annotated[Path, typer.Argument(help="Folder of the demo workspace.")] = Path("demo-workspace"),
     probes: Annotated[int, typer.Option(help="Proxies in the first swarm.")] = 48,
@@ -446,13 +359,6 @@ def _swarm(
             for e in error.errors()
         ]
         raise CausalMixError(f"That swarm cannot be made: {'; '.join(lines)}.") from error
-
-
-def _named(name: str) -> None:
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise CausalMixError(f"{error}.") from error
 
 
 def _free_port(wanted: int) -> int:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from causalmix_core.cli_options import HERE, WorkspaceOption, show_progress, user
-from causalmix_core.corpus import list_snapshots, open_snapshot
+from causalmix_core.cli_options import HERE, PoolOption, WorkspaceOption, show_progress, user
+from causalmix_core.corpus.snapshot import current_id
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import (
     METHODS,
@@ -33,8 +33,8 @@ from causalmix_core.graph import (
 )
 from causalmix_core.graph.consensus import THRESHOLD
 from causalmix_core.graph.formats import FORMAT_NAMES, GraphFormat, read_graph, write_graph
+from causalmix_core.pools import DEFAULT_GRAPH, graph_of, list_pools, resolve_pool
 from causalmix_core.probes import RunTable, read_runs
-from causalmix_core.question import DEFAULT_GRAPH
 from causalmix_core.workspace import Workspace, write_atomic
 
 graph_app = typer.Typer(no_args_is_help=True, help="Saved causal graphs: list, show, diff, export, import.")
@@ -71,8 +71,12 @@ def discover_runs(
         typer.Option(help=f"Share of the resamples that must find an edge; default: {THRESHOLD}."),
     ] = None,
     name: Annotated[
-        str, typer.Option(help="Save as this graph; what it requires and forbids is kept.")
-    ] = DEFAULT_GRAPH,
+        str | None,
+        typer.Option(
+            help="Save as this graph; what it requires and forbids is kept. Default: main, or the import's."
+        ),
+    ] = None,
+    pool: PoolOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what the graph of that name requires and forbids.")
     ] = False,
@@ -86,10 +90,11 @@ def discover_runs(
             "--threshold is a share of resamples; say how many with --resamples, such as 100."
         )
     opened = Workspace.open(workspace)
+    chosen = resolve_pool(opened, pool)
+    name = name or graph_of(chosen)
     revisions = list_graphs(opened).get(name, [])
     known = load_graph(opened, name).graph if revisions and not fresh else None
-    snapshot = open_snapshot(opened)
-    runs = read_runs(opened.runs, snapshot.id)
+    runs = read_runs(opened.runs, chosen)
     settings = DiscoverySettings(method=method, alpha=alpha, penalty=penalty, seed=seed)
     learner = _Learner(opened, runs, known, resamples, THRESHOLD if threshold is None else threshold)
     if compare:
@@ -104,7 +109,7 @@ def discover_runs(
         parent=max(revisions) if revisions else None,
         by=user(),
         note=f"discovered with {method}{halves}",
-        snapshot=snapshot.id,
+        snapshot=chosen,
         runs=len(runs),
     )
     for edge in graph.edges:
@@ -283,15 +288,21 @@ def graph_export(
 @graph_app.command("import")
 def graph_import(
     file: Annotated[Path, typer.Argument(help="The file to read, or - for standard input.")],
-    name: Annotated[str, typer.Option(help="Save as this graph.")] = DEFAULT_GRAPH,
+    name: Annotated[
+        str | None, typer.Option(help="Save as this graph. Default: main, or the import's.")
+    ] = None,
     format: FormatOption = None,
     note: Annotated[str, typer.Option(help="Why; kept with the revision.")] = "",
+    pool: PoolOption = None,
     workspace: WorkspaceOption = HERE,
 ) -> None:
     """Read a graph from DOT, dagitty, GML or JSON and save it as a new revision."""
     opened = Workspace.open(workspace)
-    snapshot = open_snapshot(opened).id if list_snapshots(opened) else None
-    graph = read_graph(_text(file), format, known=_columns(opened, snapshot), by=user())
+    there_are_runs = bool(list_pools(opened))
+    chosen = resolve_pool(opened, pool) if there_are_runs or pool else current_id(opened)
+    known = _columns(opened, chosen) if there_are_runs else None
+    graph = read_graph(_text(file), format, known=known, by=user())
+    name = name or (graph_of(chosen) if chosen else DEFAULT_GRAPH)
     revisions = list_graphs(opened).get(name, [])
     saved = save_graph(
         opened,
@@ -300,16 +311,14 @@ def graph_import(
         parent=max(revisions) if revisions else None,
         by=user(),
         note=note or f"imported from {file.name}",
-        snapshot=snapshot,
+        snapshot=chosen,
     )
     typer.echo(f"Saved {_headline(saved)}.")
 
 
-def _columns(workspace: Workspace, snapshot: str | None) -> list[str] | None:
-    """The columns of the runs, which the names in a file are mapped to; None while there are no runs."""
-    if not any(workspace.runs.glob("[!.]*.parquet")):
-        return None
-    runs = read_runs(workspace.runs, snapshot)
+def _columns(workspace: Workspace, pool: str | None) -> list[str]:
+    """The columns of the runs, which the names in a file are mapped to."""
+    runs = read_runs(workspace.runs, pool)
     return [*runs.states, *runs.weight_columns, *runs.outcomes]
 
 

@@ -9,9 +9,28 @@ from typing import Annotated
 
 import typer
 
+from causalmix_core.effects import EstimatorName
+
 WorkspaceOption = Annotated[
     Path,
     typer.Option("--workspace", "-w", envvar="CAUSALMIX_WORKSPACE", help="The workspace folder."),
+]
+GraphOption = Annotated[
+    str | None,
+    typer.Option(
+        "--graph",
+        help="Name of the causal graph. Default: main, or the import's; without a saved one, all may matter.",
+    ),
+]
+EstimatorOption = Annotated[
+    EstimatorName, typer.Option("--estimator", help="How effects are estimated (see docs/METHOD.md).")
+]
+PoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        help="Whose runs: an import, a snapshot's id, or current. Default: current, else the newest import.",
+    ),
 ]
 HERE = Path()
 

@@ -9,6 +9,7 @@
     filters/<name>.json   saved rules of what is kept
     models/<name>/        reference proxies that measure documents
     measurements/<id>/    what models measured on the documents of a snapshot
+    effects/<key>/        what was found out about estimates of one question: comparison, refutation
     sources/<domain>/     files that were uploaded from the page
 
 Everything is written beside its place under a name that starts with `.tmp-<pid>-` and moved in by one
@@ -34,6 +35,7 @@ from causalmix_core.errors import CausalMixError
 CONFIG_NAME = "workspace.yaml"
 FOLDERS = (
     "snapshots", "runs", "jobs", "graphs", "mixtures", "filters", "models", "measurements", "sources",
+    "effects",
 )  # fmt: skip
 _TMP = re.compile(r"\.tmp-(\d+)-")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -103,6 +105,8 @@ class WorkspaceConfig(BaseModel):
     """Outcome -> importance of lowering it; empty means every outcome counts the same."""
     token_budget: int = Field(default=1_000_000_000, gt=0)
     """Tokens of the training run that the mixture is for; decides how often domains repeat."""
+    export_paths: dict[Name, str | list[str]] = {}
+    """Domain -> where the trainer finds it: files, folders or prefixes, written into exports as is."""
     ray_address: str | None = Field(default=None, min_length=1)
     """Where the Ray cluster is that swarms can train on: `host:port` or `ray://host:port`."""
 
@@ -140,7 +144,7 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         raise CausalMixError(f"Cannot write {path}: {error.strerror}. Nothing was changed.") from error
 
 
-def create_exclusive(path: Path, data: str) -> bool:
+def create_exclusive(path: Path, data: str | bytes) -> bool:
     """Write `data` to `path` unless it exists; False if it does, and then nothing is touched.
 
     The check and the write are one step (a hard link), so of two writers exactly one wins.
@@ -236,6 +240,11 @@ class Workspace:
     def measurements(self) -> Path:
         """Folder of model-based features, one folder per measurement."""
         return self.root / "measurements"
+
+    @property
+    def effects(self) -> Path:
+        """Folder of what was found out about estimates, one folder per question."""
+        return self.root / "effects"
 
     @property
     def uploads(self) -> Path:

@@ -2,7 +2,7 @@
 
 `LocalEngine` runs swarms on this machine. Pages use it; the command line finds it by its entry point.
 Tasks are what takes longer than a page may wait: reading sources, applying a filter, measuring with a
-model, resampling a discovery, testing a graph.
+model, resampling a discovery, testing a graph, comparing estimators, refuting effects.
 """
 
 from jobs.local import LocalEngine
@@ -11,7 +11,9 @@ from jobs.tasks import (
     FilterTask,
     GraphTestTask,
     IngestTask,
+    LeaderboardTask,
     MeasureTask,
+    RefuteTask,
     StabilityTask,
     Task,
     TaskKind,
@@ -28,8 +30,10 @@ __all__ = [
     "GraphTestTask",
     "IngestTask",
     "JobFolder",
+    "LeaderboardTask",
     "LocalEngine",
     "MeasureTask",
+    "RefuteTask",
     "StabilityTask",
     "Task",
     "TaskKind",

@@ -1,9 +1,9 @@
-"""Work outside the page's process: reading sources, filtering, measuring, and what graphs need time for.
+"""Work outside the page's process: reading, filtering, measuring, and what graphs and effects need time for.
 
 A task is a job of one process (`python -m jobs task ...`). It shares a job's files (record.py), except that
 `task.json` says what is to be done and there are no shards: an ingest that was killed has published nothing
 and is begun again; a measurement goes on behind the documents that it has measured; what is learned about a
-graph is kept when all of it is there.
+graph or about effects is kept when all of it is there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from causalmix_core.corpus import Filter, IngestReport, MeasureSpec
+from causalmix_core.effects import EstimatorName
+from causalmix_core.effects.leaderboard_result import LeaderboardSettings
+from causalmix_core.effects.refutation.result import FEWEST_REPLICATES, MOST_REPLICATES, REPLICATES, STRENGTH
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import DiscoverySettings, Knowledge
 from causalmix_core.graph.falsification import MOST_PERMUTATIONS, PERMUTATIONS
@@ -101,8 +104,56 @@ class GraphTestTask(BaseModel):
     seed: int = 0
 
 
-Task = IngestTask | FilterTask | MeasureTask | StabilityTask | GraphTestTask
-TaskKind = Literal["ingest", "filter", "measure", "stability", "test-graph"]
+class LeaderboardTask(BaseModel):
+    """Compare all estimators on the runs of a pool; the result is kept in the workspace.
+
+    Attributes:
+        pool: a snapshot's id or `import-<name>`.
+        graph: a saved graph; None: the one that the pool uses by default, assumed where none is saved.
+        revision: which of its revisions; None: the newest.
+        settings: what is compared, and how runs are held out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["leaderboard"] = "leaderboard"
+    pool: str
+    graph: str | None = None
+    revision: int | None = Field(default=None, ge=1)
+    settings: LeaderboardSettings = LeaderboardSettings()
+
+
+class RefuteTask(BaseModel):
+    """Try to refute every effect of one estimator; the result is kept in the workspace.
+
+    Attributes:
+        pool: a snapshot's id or `import-<name>`.
+        graph: a saved graph; None: the one that the pool uses by default, assumed where none is saved.
+        revision: which of its revisions; None: the newest.
+        estimator: whose effects.
+        state: pool state of the effects, by column; None: that of the pool.
+        mixture: where the point is added, by domain; None: the reference.
+        replicates: changed sets of runs per refuter.
+        seed: of everything that is drawn.
+        strength: of the simulated hidden cause, a partial R2 with weight and outcome.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["refute"] = "refute"
+    pool: str
+    graph: str | None = None
+    revision: int | None = Field(default=None, ge=1)
+    estimator: EstimatorName
+    state: dict[str, float] | None = None
+    mixture: dict[str, float] | None = None
+    replicates: int = Field(default=REPLICATES, ge=FEWEST_REPLICATES, le=MOST_REPLICATES)
+    seed: int = 0
+    strength: float = Field(default=STRENGTH, gt=0, lt=1)
+
+
+Task = IngestTask | FilterTask | MeasureTask | StabilityTask | GraphTestTask | LeaderboardTask | RefuteTask
+TaskKind = Literal["ingest", "filter", "measure", "stability", "test-graph", "leaderboard", "refute"]
 
 
 class TaskSpec(BaseModel):
@@ -288,6 +339,12 @@ def _do(workspace: Workspace, task: Task, tell: _Teller) -> IngestReport | None:
     if isinstance(task, GraphTestTask):
         _test_graph(workspace, task, tell)
         return None
+    if isinstance(task, LeaderboardTask):
+        _compare(workspace, task, tell)
+        return None
+    if isinstance(task, RefuteTask):
+        _refute(workspace, task, tell)
+        return None
     if isinstance(task, IngestTask):
         return ingest(workspace, progress=tell)
     snapshot = open_snapshot(workspace, task.snapshot)
@@ -324,6 +381,44 @@ def _test_graph(workspace: Workspace, task: GraphTestTask, tell: _Teller) -> Non
     graph = load_graph(workspace, task.name, task.revision).graph
     tests = test_graph(runs, graph, permutations=task.permutations, seed=task.seed, progress=tell)
     save_tests(workspace, task.name, task.revision, tests)
+
+
+def _compare(workspace: Workspace, task: LeaderboardTask, tell: _Teller) -> None:
+    from causalmix_core.effects.effect_store import key_of, save_leaderboard
+    from causalmix_core.effects.leaderboard import leaderboard
+    from causalmix_core.question import gather
+
+    question = gather(workspace, task.graph, task.revision, task.pool)
+    found = leaderboard(
+        question.runs,
+        question.graph,
+        question.objective,
+        reference=question.reference,
+        settings=task.settings,
+        progress=tell,
+    )
+    save_leaderboard(workspace, key_of(question), found)
+
+
+def _refute(workspace: Workspace, task: RefuteTask, tell: _Teller) -> None:
+    from causalmix_core.effects.effect_store import key_of, save_refutation
+    from causalmix_core.effects.refutation import refute
+    from causalmix_core.question import gather
+
+    question = gather(workspace, task.graph, task.revision, task.pool)
+    found = refute(
+        question.runs,
+        question.graph,
+        estimator=task.estimator,
+        objective=question.objective,
+        state=question.state if task.state is None else task.state,
+        mixture=question.reference if task.mixture is None else task.mixture,
+        replicates=task.replicates,
+        seed=task.seed,
+        strength=task.strength,
+        progress=tell,
+    )
+    save_refutation(workspace, key_of(question), found)
 
 
 def _spec(folder: JobFolder) -> TaskSpec:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from causalmix_core.errors import CausalMixError
-from causalmix_core.question import DEFAULT_GRAPH
+from causalmix_core.pools import graph_of
 from causalmix_core.workspace import Workspace
 from pages.graph_views import consequences, draft, exchanging, revisions, searching, testing
 from pages.widgets import task_panel
 from pages.widgets.graph_editor import editor_state, graph_editor
-from pages.widgets.shell import empty, next_step, run_page, runs_of, snapshot_of, title
+from pages.widgets.shell import empty, next_step, pool_of, run_page, runs_of, title
 
 MEANING = """
 - **weight → loss**: the effect of that domain on that loss is estimated. Without a path from a weight to a
@@ -33,13 +33,13 @@ def render(workspace: Workspace) -> None:
         "You know things the runs do not; correct it.",
     )
     try:
-        snapshot = snapshot_of(workspace)
-        runs = runs_of(workspace, snapshot)
+        pool = pool_of(workspace)
+        runs = runs_of(workspace, pool)
     except CausalMixError as error:
         empty(str(error), "probes", "Go to the probes")
     with st.container():  # always there, so that what comes below keeps its state when a task begins
         task_panel.panel(workspace)
-    held = draft.draft_of(workspace, runs)
+    held = draft.draft_of(workspace, runs, graph_of(pool))
     settings = searching.choose(runs)
     for note in held.notes:
         st.caption(f":material/info: {note}")
@@ -59,7 +59,7 @@ def render(workspace: Workspace) -> None:
             paths_title=pointed.title,
             paths=pointed.paths,
         )
-    revisions.saving(workspace, runs, snapshot)
+    revisions.saving(workspace, runs, pool)
     halves, methods, tests, exchange, history, meaning = st.tabs(
         [
             "How sure are the edges?",
@@ -71,12 +71,12 @@ def render(workspace: Workspace) -> None:
         ]
     )
     with halves:
-        searching.stability(workspace, snapshot, runs, settings)
+        searching.stability(workspace, pool, runs, settings)
     with methods:
         searching.compare(runs)
         searching.facts()
     with tests:
-        testing.show(workspace, DEFAULT_GRAPH, held.desk.parent, runs, held.graph)
+        testing.show(workspace, held.name, held.desk.parent, runs, held.graph)
     with exchange:
         exchanging.show(runs)
     with history:

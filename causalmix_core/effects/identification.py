@@ -30,6 +30,8 @@ class Identification(BaseModel):
         adjustment: pool-state nodes to hold fixed, a smallest sufficient set, sorted.
         modifiers: pool-state nodes with a directed path to the outcome: only these may change the
             effect. Sorted.
+        held: what an estimate holds fixed: the adjustment set and the modifiers, whose part in the outcome
+            would otherwise be noise. Sorted. Where nothing identifies the effect, all that was measured.
         identified: whether the effect follows from what is measured.
         reason: all of this in words.
     """
@@ -41,6 +43,7 @@ class Identification(BaseModel):
     excluded: tuple[str, ...]
     adjustment: tuple[str, ...]
     modifiers: tuple[str, ...]
+    held: tuple[str, ...]
     identified: bool
     reason: str
 
@@ -75,18 +78,25 @@ def identify(graph: CausalGraph, outcome: str, observed: Collection[str] | None 
     excluded = tuple(w for w in weights if w not in treatments)
     modifiers = tuple(s for s in measured if graph.has_path(s, outcome))
     adjustment: tuple[str, ...] | None = ()
+    held: tuple[str, ...] = modifiers
     confounders: list[str] = []
     if treatments:
         dag = graph.to_networkx()
         adjustment = _adjustment_set(dag, treatments, outcome, measured)
         if adjustment is None:
             confounders = _confounders(dag, treatments, outcome, measured)
+            held = tuple(measured)
+        else:
+            held = tuple(sorted({*adjustment, *modifiers}))
+            if not _blocks(dag, treatments, outcome, held):
+                held, modifiers = adjustment, tuple(m for m in modifiers if m in adjustment)
     return Identification(
         outcome=outcome,
         treatments=treatments,
         excluded=excluded,
         adjustment=adjustment or (),
         modifiers=modifiers,
+        held=held,
         identified=adjustment is not None,
         reason=_reason(outcome, treatments, excluded, adjustment, confounders),
     )
@@ -96,7 +106,7 @@ def _adjustment_set(
     dag: nx.DiGraph, treatments: tuple[str, ...], outcome: str, measured: list[str]
 ) -> tuple[str, ...] | None:
     """A smallest set of measured pool states that blocks every backdoor path; None if there is none."""
-    from dowhy.graph import check_valid_backdoor_set, get_proper_backdoor_graph
+    from dowhy.graph import get_proper_backdoor_graph
 
     backdoor = get_proper_backdoor_graph(dag, list(treatments), [outcome])
     # What a weight causes may not be held fixed: that would remove a part of its effect.
@@ -106,10 +116,22 @@ def _adjustment_set(
     if separator is None:
         return None
     chosen = tuple(sorted(separator))
+    return chosen if _blocks(dag, treatments, outcome, chosen) else None
+
+
+def _blocks(dag: nx.DiGraph, treatments: tuple[str, ...], outcome: str, held: tuple[str, ...]) -> bool:
+    """Whether holding these fixed blocks every backdoor path, by dowhy's check."""
+    from dowhy.graph import check_valid_backdoor_set, get_proper_backdoor_graph
+
     verdict = check_valid_backdoor_set(
-        dag, list(treatments), [outcome], list(chosen), new_graph=backdoor, dseparation_algo="default"
+        dag,
+        list(treatments),
+        [outcome],
+        list(held),
+        new_graph=get_proper_backdoor_graph(dag, list(treatments), [outcome]),
+        dseparation_algo="default",
     )
-    return chosen if verdict["is_dseparated"] else None
+    return bool(verdict["is_dseparated"])
 
 
 def _confounders(

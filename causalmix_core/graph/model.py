@@ -357,28 +357,28 @@ def nodes_of(runs: RunTable) -> tuple[Node, ...]:
 
 
 def saturated_graph(runs: RunTable, by: str) -> CausalGraph:
-    """What one assumes without discovery on randomised runs: every outcome depends on everything.
+    """What one assumes without discovery: every outcome depends on everything.
 
-    Every pool state and every weight points to every outcome; there is no other edge, because the
-    mixtures were drawn independently of the pool.
+    Every pool state and every weight points to every outcome. Where some mixtures were not drawn at random,
+    whoever chose them may have looked at the pool, so every pool state also points to every weight.
 
     Args:
-        runs: the run table; only its columns matter.
+        runs: the run table; its columns matter, and whether its rows say that a mixture was chosen.
         by: who assumes it.
     """
-    provenance = Provenance(
-        kind="assumed",
-        by=by,
-        at=datetime.now(UTC),
-        why="Mixtures were drawn at random, so nothing causes a weight, and any outcome may depend on all.",
+    chosen = "assignment" in runs.frame and bool(runs.frame["assignment"].dropna().ne("randomised").any())
+    why = (
+        "Some mixtures were chosen, perhaps with an eye on the pool, and any outcome may depend on all."
+        if chosen
+        else "Mixtures were drawn at random, so nothing causes a weight, and any outcome may depend on all."
     )
+    provenance = Provenance(kind="assumed", by=by, at=datetime.now(UTC), why=why)
+    pairs = [(cause, y) for cause in [*runs.states, *runs.weight_columns] for y in runs.outcomes]
+    if chosen:
+        pairs += [(state, weight) for state in runs.states for weight in runs.weight_columns]
     return CausalGraph(
         nodes=nodes_of(runs),
-        edges=tuple(
-            Edge(source=cause, target=outcome, provenance=provenance)
-            for cause in [*runs.states, *runs.weight_columns]
-            for outcome in runs.outcomes
-        ),
+        edges=tuple(Edge(source=a, target=b, provenance=provenance) for a, b in pairs),
     )
 
 

@@ -29,8 +29,9 @@ from causalmix_core.graph.discovery.columns import (
 from causalmix_core.graph.discovery.knowledge import Knowledge, Rules
 from causalmix_core.graph.discovery.methods import METHODS, DiscoverySettings
 from causalmix_core.graph.discovery.search import refuse_too_large
-from causalmix_core.graph.resampling import Work, cores, resample
+from causalmix_core.graph.resampling import Work, resample
 from causalmix_core.probes import RunTable
+from causalmix_core.worker_pool import cores
 from causalmix_core.workspace import Workspace, sweep, write_atomic
 
 RESAMPLES = 100

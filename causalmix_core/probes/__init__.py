@@ -31,9 +31,20 @@ from causalmix_core.probes.exclusions import (
     read_exclusions,
 )
 from causalmix_core.probes.mixture_list import FittedMixtures, fit_mixtures, parse_mixtures, read_mixtures
-from causalmix_core.probes.runs import LOSS, STATE, WEIGHT, Assignment, RunTable, Use, read_runs
+from causalmix_core.probes.outcomes import LOSS
+from causalmix_core.probes.runs import (
+    IMPORT,
+    STATE,
+    WEIGHT,
+    Assignment,
+    RunTable,
+    Use,
+    pool_words,
+    read_runs,
+)
 
 __all__ = [
+    "IMPORT",
     "LIVE",
     "LOSS",
     "STATE",
@@ -60,6 +71,7 @@ __all__ = [
     "include_runs",
     "load_engine",
     "parse_mixtures",
+    "pool_words",
     "proxy_names",
     "read_exclusions",
     "read_mixtures",

@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.exclusions import read_exclusions
-from causalmix_core.probes.runs import BITS, LOSS, STATE, TRAJECTORY, WEIGHT, read_rows, uses_of
+from causalmix_core.probes.outcomes import BITS, LOSS, direction_of
+from causalmix_core.probes.runs import STATE, TRAJECTORY, WEIGHT, read_rows, uses_of
 from causalmix_core.proxy.spec import ProxySpec
 from causalmix_core.workspace import write_atomic
 
@@ -106,7 +107,9 @@ def write_runs(frame: pd.DataFrame, path: Path) -> None:
 
 
 def objective_values(frame: pd.DataFrame, objective: Mapping[str, float]) -> pd.Series[float]:
-    """The objective of each probe: the mean of its losses, weighted by their importance.
+    """The objective of each probe: the mean of its outcomes, weighted by their importance; lower is better.
+
+    An outcome that is better when higher counts with a minus sign.
 
     Args:
         frame: rows of the run table.
@@ -118,7 +121,8 @@ def objective_values(frame: pd.DataFrame, objective: Mapping[str, float]) -> pd.
     shares = {o: share for o, share in objective.items() if share > 0}
     if shares:
         columns = frame.reindex(columns=list(shares)).astype(float)
-        values = columns.mul(pd.Series(shares)).sum(axis=1, skipna=False) / sum(shares.values())
+        signs = {o: -share if direction_of(o) == "higher" else share for o, share in shares.items()}
+        values = columns.mul(pd.Series(signs)).sum(axis=1, skipna=False) / sum(shares.values())
     else:
         values = frame[[c for c in frame.columns if c.startswith(LOSS)]].astype(float).mean(axis=1)
     finished = (frame["status"] == "finished") & np.isfinite(values.astype(float))

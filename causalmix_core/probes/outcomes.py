@@ -1,16 +1,16 @@
-"""Outcomes of a probe beside its losses, and in which direction each is better.
+"""What a probe measures, and in which direction each outcome is better.
 
-Beside `loss/<domain>`, in nats per token of the proxy, a row has `bpb/<domain>`, the same in bits per byte of
-text, which compares proxies with different tokenizers; and for benchmarks `benchmark/<task>`, where higher is
-better, or `benchmark-loss/<task>`, where the task's metric is one that should fall, such as a perplexity.
+`loss/<domain>` is the loss on held-out documents, in nats per token of the proxy; `bpb/<domain>` is the same
+in bits per byte of text, which compares proxies with different tokenizers. `benchmark/<task>` is a result
+that is better when higher; `benchmark-loss/<task>` one that is better when lower, such as a perplexity.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from causalmix_core.probes.runs import BITS, LOSS
-
+LOSS = "loss/"
+BITS = "bpb/"
 BENCHMARK = "benchmark/"
 BENCHMARK_LOSS = "benchmark-loss/"
 

@@ -1,14 +1,15 @@
 """The run table: one row per probe, columns named after the nodes of the causal graph.
 
-A column is `weight/<domain>`, `state/<feature>` or an outcome (`loss/<domain>`, ...); the remaining
-columns say where the row came from. Rows live in `runs/*.parquet`, one immutable file per finished
-shard, and DuckDB reads them as one table by column name. What effects use of them is decided here, once:
-`read_runs` gives those rows, and `uses_of` says of every other row why it is not among them.
+A column is `weight/<domain>`, `state/<feature>` or an outcome (`loss/<domain>`, `benchmark/<task>`, ...); the
+remaining columns say where the row came from. Rows live in `runs/*.parquet`, one immutable file per finished
+shard or import, and DuckDB reads them as one table by column name. What effects use of them is decided here,
+once: `read_runs` gives those rows, and `uses_of` says of every other row why it is not among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,11 +20,12 @@ import pandas as pd
 
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.exclusions import read_exclusions
+from causalmix_core.probes.outcomes import BENCHMARK, BENCHMARK_LOSS, LOSS, Direction, direction_of
 
 WEIGHT = "weight/"
 STATE = "state/"
-LOSS = "loss/"
-BITS = "bpb/"
+IMPORT = "import-"
+"""What the name of a pool begins with that is known only from imported runs, and of the runs' job."""
 TRAJECTORY = "trajectory"
 """Column with what a probe knew on the way, as JSON: a list of points, each with the tokens read,
 `loss/<domain>` in nats per token and `bpb/<domain>` in bits per byte; null where a loss is not finite. Points
@@ -43,10 +45,13 @@ class RunTable:
         frame: one row per probe; weights and states complete and finite.
         domains: domain names, sorted; column `weight/<domain>` holds the weight.
         states: pool-state columns (`state/<feature>`), sorted; may be empty.
-        outcomes: outcome columns (`loss/<domain>`), sorted; lower is better.
+        outcomes: outcome columns that every run has: `loss/<domain>`, then `benchmark/<task>` and
+            `benchmark-loss/<task>`, each sorted. `direction` says which way each is better.
         left_out: finished probes that were not read: another proxy trained them, other features made up
             their pool state, or they repeat one.
         excluded: finished probes that a curator has excluded.
+        notes: what the table holds and leaves out, in words, such as a benchmark that some runs lack.
+        pool: what the runs are of: the id of a snapshot, or `import-<name>`; None where they do not say.
     """
 
     frame: pd.DataFrame
@@ -55,6 +60,8 @@ class RunTable:
     outcomes: list[str]
     left_out: int = 0
     excluded: int = 0
+    notes: tuple[str, ...] = ()
+    pool: str | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -72,9 +79,25 @@ class RunTable:
         """Pool states, shape (n, p), in the order of `columns` (default: `states`)."""
         return self.frame[self.states if columns is None else columns].to_numpy(float)
 
+    def direction(self, outcome: str) -> Direction:
+        """In which direction an outcome of this table is better.
+
+        Raises:
+            CausalMixError: the table has no such outcome.
+        """
+        found = direction_of(outcome)
+        if found is None or outcome not in self.outcomes:
+            raise CausalMixError(
+                f"{outcome} is no outcome of these runs. Outcomes: {', '.join(self.outcomes)}."
+            )
+        return found
+
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> RunTable:
         """Read a table by its column names and check it.
+
+        A benchmark that some runs did not answer is no outcome of the table, and a note says so: runs
+        may differ in the benchmarks they were asked. A loss that is missing is an error.
 
         Raises:
             CausalMixError: no weight or no outcome column, a value missing or not finite, a row whose
@@ -82,12 +105,21 @@ class RunTable:
         """
         domains = sorted(c.removeprefix(WEIGHT) for c in frame.columns if c.startswith(WEIGHT))
         states = sorted(c for c in frame.columns if c.startswith(STATE))
-        outcomes = sorted(c for c in frame.columns if c.startswith(LOSS))
+        losses = sorted(c for c in frame.columns if c.startswith(LOSS))
+        kinds = (BENCHMARK, BENCHMARK_LOSS)
+        answers = [c for kind in kinds for c in sorted(frame.columns) if c.startswith(kind)]
+        whole = [c for c in answers if np.isfinite(frame[c].to_numpy(float)).all()]
+        notes = tuple(
+            f"{c} is left out: only {np.isfinite(frame[c].to_numpy(float)).sum()} of {len(frame)} runs have "
+            "it."
+            for c in answers
+            if c not in whole
+        )
+        outcomes = [*losses, *whole]
         if not domains or not outcomes:
             raise CausalMixError(
-                "The run table needs columns 'weight/<domain>' and 'loss/<domain>'; it has: "
-                + (", ".join(map(str, frame.columns)) or "none")
-                + "."
+                "The run table needs columns 'weight/<domain>' and 'loss/<domain>' or another outcome that "
+                "every run has; it has: " + (", ".join(map(str, frame.columns)) or "none") + "."
             )
         used = [WEIGHT + d for d in domains] + states + outcomes
         bad = [c for c in used if not np.isfinite(frame[c].to_numpy(float)).all()]
@@ -103,28 +135,29 @@ class RunTable:
                 f"The weights of row {', '.join(map(str, off[:5]))} do not sum to 1 "
                 f"(row {off[0]}: {sums[off[0]]:.4f})."
             )
-        return cls(frame.reset_index(drop=True), domains, states, outcomes)
+        return cls(frame.reset_index(drop=True), domains, states, outcomes, notes=notes)
 
 
 def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
-    """Read the finished probes of a workspace that count, of one snapshot where given.
+    """Read the finished probes of a workspace that count, of one pool where given.
 
     Only probes that compare are read: those of the proxy that finished last, each once, without those that
     a curator has excluded.
 
     Args:
         runs_dir: the workspace's `runs/`.
-        snapshot: keep only the runs of this snapshot id.
+        snapshot: keep only the runs of this pool: the id of a snapshot, or `import-<name>`.
 
     Raises:
-        CausalMixError: there is no probe to read, a file is damaged, or the rows do not fit together.
+        CausalMixError: there is no probe to read, a file is damaged, the rows do not fit together, or they
+            are of several pools and none was named.
     """
     frame = read_rows(runs_dir)
     uses = uses_of(frame, snapshot, read_exclusions(runs_dir))
     excluded = int((uses == "excluded").sum())
     used = frame[uses == "used"]
     if used.empty:
-        of = f" of snapshot {snapshot}" if snapshot else ""
+        of = f" of {pool_words(snapshot)}" if snapshot else ""
         if excluded:
             raise CausalMixError(
                 f"All {excluded} finished probes{of} are excluded. Include some again on the probes page or "
@@ -134,9 +167,20 @@ def read_runs(runs_dir: Path, snapshot: str | None = None) -> RunTable:
             f"There are no finished probes{of} yet. Launch a swarm on the probes page "
             "or run `causalmix probe`."
         )
+    pools = sorted(used["snapshot"].dropna().astype(str).unique())
+    if len(pools) > 1:
+        raise CausalMixError(
+            f"The runs do not agree: they are of {len(pools)} pools ({', '.join(map(pool_words, pools))}), "
+            "and what was measured in one says nothing about another. Name one pool."
+        )
     left_out = int(uses.isin(["other proxy", "other state", "repeat"]).sum())
     table = RunTable.from_frame(used.dropna(axis="columns", how="all"))
-    return replace(table, left_out=left_out, excluded=excluded)
+    return replace(table, left_out=left_out, excluded=excluded, pool=pools[0] if pools else None)
+
+
+def pool_words(pool: str) -> str:
+    """A pool in words: `snapshot <id>`, or `import <name>` for runs from elsewhere."""
+    return f"import {pool.removeprefix(IMPORT)}" if pool.startswith(IMPORT) else f"snapshot {pool}"
 
 
 def read_rows(
@@ -159,25 +203,33 @@ def read_rows(
     Raises:
         CausalMixError: a file is damaged or is no run table; the message names it.
     """
-    files = sorted(str(p) for p in runs_dir.glob("*.parquet") if not p.name.startswith("."))
+    files = _run_files(runs_dir)
     if not files:
         return pd.DataFrame({"run": [], "status": [], "snapshot": []}, dtype="str")
     columns = "*" if trajectories else f"COLUMNS(lambda c: c <> '{TRAJECTORY}')"
     chosen = "" if only is None else "WHERE list_contains(?, run)"
-    try:
-        with duckdb.connect() as con:
-            frame = con.execute(
-                f"SELECT {columns} FROM read_parquet(?, union_by_name = true) {chosen} ORDER BY run, status",
-                [files] if only is None else [files, list(only)],
-            ).df()
-    except duckdb.Error as error:
-        raise CausalMixError(
-            f"A run file in {runs_dir} cannot be read: {str(error).splitlines()[0]}. "
-            "Move the file away; resuming its job trains those probes again."
-        ) from error
+    with _damage_in_words(runs_dir), duckdb.connect() as con:
+        frame = con.execute(
+            f"SELECT {columns} FROM read_parquet(?, union_by_name = true) {chosen} ORDER BY run, status",
+            [files] if only is None else [files, list(only)],
+        ).df()
     if "snapshot" not in frame:
         frame["snapshot"] = None
     return _one_row_per_run(frame)
+
+
+def columns_on_disk(runs_dir: Path) -> set[str]:
+    """The columns that any run file has.
+
+    Raises:
+        CausalMixError: a file is damaged.
+    """
+    files = _run_files(runs_dir)
+    if not files:
+        return set()
+    with _damage_in_words(runs_dir), duckdb.connect() as con:
+        empty = con.execute("SELECT * FROM read_parquet(?, union_by_name = true) LIMIT 0", [files]).df()
+    return set(empty.columns)
 
 
 def uses_of(frame: pd.DataFrame, snapshot: str | None, excluded: Container[str]) -> pd.Series[str]:
@@ -216,6 +268,21 @@ def uses_of(frame: pd.DataFrame, snapshot: str | None, excluded: Container[str])
         decides = ["seed", *(c for c in left.columns if c.startswith((WEIGHT, STATE)))]
         uses[seeded.index[seeded.duplicated(decides)]] = "repeat"
     return uses
+
+
+def _run_files(runs_dir: Path) -> list[str]:
+    return sorted(str(p) for p in runs_dir.glob("*.parquet") if not p.name.startswith("."))
+
+
+@contextmanager
+def _damage_in_words(runs_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise CausalMixError(
+            f"A run file in {runs_dir} cannot be read: {str(error).splitlines()[0]}. "
+            "Move the file away; resuming its job trains those probes again, and an import is imported again."
+        ) from error
 
 
 def _one_row_per_run(frame: pd.DataFrame) -> pd.DataFrame:

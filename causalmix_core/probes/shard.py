@@ -18,8 +18,8 @@ from causalmix_core import __version__
 from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.probes.design import Probe, SwarmSpec, assignment_of
-from causalmix_core.probes.outcomes import benchmark_column
-from causalmix_core.probes.runs import BITS, LOSS, STATE, TRAJECTORY, WEIGHT
+from causalmix_core.probes.outcomes import BITS, LOSS, benchmark_column
+from causalmix_core.probes.runs import STATE, TRAJECTORY, WEIGHT
 from causalmix_core.proxy import DomainTokens, TokenPool, Trained, bits_per_byte, stack_size, train_proxies
 from causalmix_core.proxy.pool import cut_windows
 from causalmix_core.proxy.token_files import tokenised, tokens_of

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from causalmix_core.corpus import Snapshot
 from causalmix_core.graph import (
     CausalGraph,
     Desk,
@@ -19,8 +18,8 @@ from causalmix_core.graph import (
     saturated_graph,
     save_graph,
 )
+from causalmix_core.pools import DEFAULT_GRAPH
 from causalmix_core.probes import RunTable
-from causalmix_core.question import DEFAULT_GRAPH
 from causalmix_core.workspace import Workspace
 from pages.widgets.graph_editor import settle
 from pages.widgets.shell import user
@@ -40,6 +39,7 @@ class Draft:
         notes: what the last search said about its result.
         saved: the revision that was just saved, to be said once.
         conflict: somebody else saved meanwhile.
+        name: of the graph that it is a draft of.
     """
 
     desk: Desk
@@ -47,6 +47,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     saved: int | None = None
     conflict: OutdatedRevision | None = None
+    name: str = DEFAULT_GRAPH
 
     @property
     def graph(self) -> CausalGraph:
@@ -60,11 +61,20 @@ class Draft:
         self.notes = notes or []
 
 
-def draft_of(workspace: Workspace, runs: RunTable) -> Draft:
-    """The draft of this session; the newest saved revision at first, and when the runs have other columns."""
+def draft_of(workspace: Workspace, runs: RunTable, name: str = DEFAULT_GRAPH) -> Draft:
+    """The draft of this session.
+
+    It is the newest saved revision at first, and again when the runs have other columns or another graph is
+    meant.
+
+    Args:
+        workspace: where graphs are saved.
+        runs: the runs on the page.
+        name: of the graph.
+    """
     draft: Draft | None = st.session_state.get(_DRAFT)
-    if draft is None or not _fits(draft.graph, runs):
-        draft = _opened(workspace, runs, draft.revision + 1 if draft else 0)
+    if draft is None or draft.name != name or not _fits(draft.graph, runs):
+        draft = _opened(workspace, runs, draft.revision + 1 if draft else 0, name)
         st.session_state[_DRAFT] = draft
     return draft
 
@@ -91,19 +101,19 @@ def assume(runs: RunTable) -> None:
     current().lay(saturated_graph(runs, by=user()))
 
 
-def newest(workspace: Workspace) -> GraphRevision | None:
-    """The newest saved revision; None when nothing is saved."""
-    revisions = list_graphs(workspace).get(DEFAULT_GRAPH, [])
-    return load_graph(workspace, DEFAULT_GRAPH, max(revisions)) if revisions else None
+def newest(workspace: Workspace, name: str = DEFAULT_GRAPH) -> GraphRevision | None:
+    """The newest saved revision of a graph; None when nothing is saved."""
+    revisions = list_graphs(workspace).get(name, [])
+    return load_graph(workspace, name, max(revisions)) if revisions else None
 
 
-def save(workspace: Workspace, runs: RunTable, snapshot: Snapshot, note_key: str, over: bool = False) -> None:
+def save(workspace: Workspace, runs: RunTable, pool: str, note_key: str, over: bool = False) -> None:
     """Save what is on the desk as a new revision.
 
     Args:
         workspace: where to.
         runs: the runs on the page.
-        snapshot: the pool on the page.
+        pool: whose runs they are.
         note_key: key of the field with the note.
         over: on top of what somebody else saved meanwhile.
 
@@ -116,12 +126,12 @@ def save(workspace: Workspace, runs: RunTable, snapshot: Snapshot, note_key: str
     try:
         revision = save_graph(
             workspace,
-            DEFAULT_GRAPH,
+            draft.name,
             draft.graph,
             parent=parent,
             by=user(),
             note=str(st.session_state.get(note_key, "")),
-            snapshot=snapshot.id,
+            snapshot=pool,
             runs=len(runs),
         )
     except OutdatedRevision as conflict:
@@ -136,14 +146,14 @@ def take(workspace: Workspace, runs: RunTable, number: int | None = None) -> Non
     settle(EDITOR, do)
     draft = current()
     if number is None:
-        fresh = _opened(workspace, runs, draft.revision + 1)
+        fresh = _opened(workspace, runs, draft.revision + 1, draft.name)
         fresh.desk = Desk(
             base=fresh.desk.base, parent=fresh.desk.parent, present=fresh.desk.present,
             past=(*draft.desk.past, draft.desk.present),
         )  # fmt: skip
         st.session_state[_DRAFT] = fresh
     else:
-        draft.lay(load_graph(workspace, DEFAULT_GRAPH, number).graph, [f"Revision {number} is on the desk."])
+        draft.lay(load_graph(workspace, draft.name, number).graph, [f"Revision {number} is on the desk."])
 
 
 def unsaved(draft: Draft) -> list[str]:
@@ -159,11 +169,11 @@ def _fits(graph: CausalGraph, runs: RunTable) -> bool:
     return {n.id for n in graph.nodes if n.tier != "latent"} == variables
 
 
-def _opened(workspace: Workspace, runs: RunTable, revision: int) -> Draft:
+def _opened(workspace: Workspace, runs: RunTable, revision: int, name: str) -> Draft:
     """The newest revision if it fits the runs, else the graph in which everything may matter."""
-    saved = newest(workspace)
+    saved = newest(workspace, name)
     if saved is not None and _fits(saved.graph, runs):
-        return Draft(Desk.opened(saved.graph, saved.revision), revision)
+        return Draft(Desk.opened(saved.graph, saved.revision), revision, name=name)
     parent = saved.revision if saved else None
     notes = [f"Revision {parent} speaks of other variables than these runs."] if saved else []
-    return Draft(Desk.opened(saturated_graph(runs, by=user()), parent), revision, notes)
+    return Draft(Desk.opened(saturated_graph(runs, by=user()), parent), revision, notes, name=name)

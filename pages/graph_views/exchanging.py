@@ -9,7 +9,6 @@ import streamlit as st
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph.formats import FORMAT_NAMES, GraphFormat, read_graph, write_graph
 from causalmix_core.probes import RunTable
-from causalmix_core.question import DEFAULT_GRAPH
 from pages.graph_views import draft
 from pages.widgets.actions import action, outcome
 from pages.widgets.graph_editor import settle
@@ -40,8 +39,9 @@ def show(runs: RunTable) -> None:
         )  # fmt: skip
         text = write_graph(draft.current().graph, chosen)
         st.download_button(
-            "Download the graph", text, file_name=f"{DEFAULT_GRAPH}.{_ENDINGS[chosen]}", mime="text/plain",
-            icon=":material/download:", on_click="ignore",
+            "Download the graph", text, mime="text/plain",
+            file_name=f"{draft.current().name}.{_ENDINGS[chosen]}", icon=":material/download:",
+            on_click="ignore",
         )  # fmt: skip
 
 

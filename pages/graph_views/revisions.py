@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from causalmix_core.corpus import Snapshot
 from causalmix_core.graph import describe_changes, list_graphs, load_graph
 from causalmix_core.probes import RunTable
-from causalmix_core.question import DEFAULT_GRAPH
 from causalmix_core.workspace import Workspace
 from pages.graph_views import draft
 from pages.widgets.actions import action, outcome
@@ -16,14 +14,14 @@ NOTE = "graph_note"
 MOST_LINES = 8
 
 
-def saving(workspace: Workspace, runs: RunTable, snapshot: Snapshot) -> None:
+def saving(workspace: Workspace, runs: RunTable, pool: str) -> None:
     """Unsaved changes, and the button that saves them."""
     held = draft.current()
     changes = draft.unsaved(held)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Note", placeholder="what this revision is about", width=320, key=NOTE)
         action(
-            "Save the graph", draft.save, workspace, runs, snapshot, NOTE,
+            "Save the graph", draft.save, workspace, runs, pool, NOTE,
             key="save_graph", type="primary", icon=":material/save:", disabled=not changes,
         )  # fmt: skip
     outcome("save_graph", "save_over", "take_newest")
@@ -31,7 +29,7 @@ def saving(workspace: Workspace, runs: RunTable, snapshot: Snapshot) -> None:
         st.success(f"Saved as revision {held.saved}.", icon=":material/check:")
         held.saved = None
     if held.conflict is not None:
-        _conflict(workspace, runs, snapshot)
+        _conflict(workspace, runs, pool)
         return
     if changes and held.desk.parent is not None:
         st.caption("Not saved yet: " + _in_words(changes))
@@ -41,7 +39,7 @@ def saving(workspace: Workspace, runs: RunTable, snapshot: Snapshot) -> None:
         st.caption(f"This is revision {held.desk.parent}, which the effects rest on.")
 
 
-def _conflict(workspace: Workspace, runs: RunTable, snapshot: Snapshot) -> None:
+def _conflict(workspace: Workspace, runs: RunTable, pool: str) -> None:
     """Both versions, and the choice between them."""
     conflict = draft.current().conflict
     assert conflict is not None
@@ -65,19 +63,20 @@ def _conflict(workspace: Workspace, runs: RunTable, snapshot: Snapshot) -> None:
             st.markdown("**Yours, compared with theirs**")
             st.markdown(_as_list(describe_changes(theirs.graph, mine.graph) or ["no difference"]))
             action(
-                "Save mine on top", draft.save, workspace, runs, snapshot, NOTE, True, key="save_over",
+                "Save mine on top", draft.save, workspace, runs, pool, NOTE, True, key="save_over",
                 icon=":material/save:", help="Theirs stays on record as the revision before.",
             )  # fmt: skip
 
 
 def history(workspace: Workspace, runs: RunTable) -> None:
     """Every saved revision; any two of them compared in words."""
-    numbers = sorted(list_graphs(workspace).get(DEFAULT_GRAPH, []), reverse=True)
+    name = draft.current().name
+    numbers = sorted(list_graphs(workspace).get(name, []), reverse=True)
     if not numbers:
         st.caption("Nothing is saved yet.")
         return
     for number in numbers[:20]:
-        revision = load_graph(workspace, DEFAULT_GRAPH, number)
+        revision = load_graph(workspace, name, number)
         note = f" · {revision.note}" if revision.note else ""
         st.markdown(f"**{number}** · {revision.saved_at:%Y-%m-%d %H:%M} UTC · {revision.by}{note}")
         if revision.changes:
@@ -93,7 +92,7 @@ def history(workspace: Workspace, runs: RunTable) -> None:
         )  # fmt: skip
     outcome("lay_revision")
     lines = describe_changes(
-        load_graph(workspace, DEFAULT_GRAPH, older).graph, load_graph(workspace, DEFAULT_GRAPH, newer).graph
+        load_graph(workspace, name, older).graph, load_graph(workspace, name, newer).graph
     )
     st.markdown(_as_list(lines, most=40) if lines else ":gray[They say the same.]")
 

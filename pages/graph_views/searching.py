@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from causalmix_core.corpus import Snapshot
 from causalmix_core.errors import CausalMixError
 from causalmix_core.graph import (
     METHODS,
@@ -107,7 +106,7 @@ def facts() -> None:
         st.caption("Whatever a method does, its result is held to the rules before it is shown.")
 
 
-def stability(workspace: Workspace, snapshot: Snapshot, runs: RunTable, settings: DiscoverySettings) -> None:
+def stability(workspace: Workspace, pool: str, runs: RunTable, settings: DiscoverySettings) -> None:
     """How often each edge comes back in halves of the runs, and the graph that enough halves agree on."""
     knowledge = Knowledge.of(draft.current().graph)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -119,7 +118,7 @@ def stability(workspace: Workspace, snapshot: Snapshot, runs: RunTable, settings
             task_panel.start(
                 workspace,
                 StabilityTask(
-                    snapshot=snapshot.id,
+                    snapshot=pool,
                     settings=settings,
                     knowledge=knowledge,
                     resamples=resamples,

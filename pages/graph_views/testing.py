@@ -23,7 +23,7 @@ from pages.widgets.actions import action, outcome
 from pages.widgets.charts import accent, muted
 from pages.widgets.charts import show as show_chart
 from pages.widgets.graph_editor import settle
-from pages.widgets.shell import snapshot_of
+from pages.widgets.shell import pool_of
 
 Do = Callable[[Operation], None]
 
@@ -200,8 +200,7 @@ def _differs(workspace: Workspace, name: str, revision: int, graph: CausalGraph)
 
 
 def _begin(workspace: Workspace, name: str, revision: int) -> None:
-    snapshot = snapshot_of(workspace)
-    task_panel.begin(workspace, GraphTestTask(snapshot=snapshot.id, name=name, revision=revision))
+    task_panel.begin(workspace, GraphTestTask(snapshot=pool_of(workspace), name=name, revision=revision))
 
 
 def _compared(tests: GraphTests, runs: RunTable) -> None:

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import pandas as pd
 import streamlit as st
 
-from causalmix_core.corpus import FEATURES, Snapshot
-from causalmix_core.probes import LOSS, STATE, WEIGHT, trajectories
+from causalmix_core.corpus import FEATURES, open_snapshot
+from causalmix_core.probes import IMPORT, LOSS, STATE, WEIGHT, trajectories
 from causalmix_core.probes.every_run import OBJECTIVE
 from causalmix_core.probes.outcomes import BENCHMARK, BENCHMARK_LOSS, direction_of
 from causalmix_core.workspace import Workspace
@@ -65,7 +65,7 @@ def drawable(frame: pd.DataFrame) -> Drawn:
         newest = finished[finished["finished_at"] == finished["finished_at"].max()]
         like = next(rows for rows in (used, newest, finished) if len(rows)).iloc[0]
         for column, words in {
-            "snapshot": "of another snapshot",
+            "snapshot": "of another pool",
             "proxy": "of another proxy, whose losses are on another level",
         }.items():
             alike = finished[column].isna() if pd.isna(like[column]) else finished[column] == like[column]
@@ -84,12 +84,12 @@ def drawable(frame: pd.DataFrame) -> Drawn:
     )
 
 
-def show(workspace: Workspace, snapshot: Snapshot, frame: pd.DataFrame, selected: Collection[str]) -> None:
+def show(workspace: Workspace, pool: str | None, frame: pd.DataFrame, selected: Collection[str]) -> None:
     """Lay out the charts.
 
     Args:
         workspace: where the runs lie.
-        snapshot: the one in use.
+        pool: the one that effects are wanted for.
         frame: the probes in the table.
         selected: names of those that are selected in it.
     """
@@ -118,7 +118,7 @@ def show(workspace: Workspace, snapshot: Snapshot, frame: pd.DataFrame, selected
         "is the mean of the losses that count, weighted by their importance (`objective` in workspace.yaml).",
     )
     if chart == "mixtures":
-        _mixtures(snapshot, drawn, outcome, selected)
+        _mixtures(workspace, pool, drawn, outcome, selected)
     elif chart == "weight":
         _weight(drawn, outcome, selected)
     elif chart == "curves":
@@ -247,15 +247,18 @@ def _states(frame: pd.DataFrame) -> list[str]:
     return [c for c in frame.columns if c.startswith(STATE) and frame[c].notna().any()]
 
 
-def _mixtures(snapshot: Snapshot, drawn: Drawn, outcome: str, selected: Collection[str]) -> None:
+def _mixtures(
+    workspace: Workspace, pool: str | None, drawn: Drawn, outcome: str, selected: Collection[str]
+) -> None:
     if len(drawn.domains) < 2:
         st.info("A mixture of one domain has nothing to draw.", icon=":material/info:")
         return
-    current = sorted(snapshot.domains) == drawn.domains
     weights = drawn.frame[[WEIGHT + d for d in drawn.domains]].mean()
-    reference = (
-        snapshot.weights_by_size() if current else {d: float(weights[WEIGHT + d]) for d in drawn.domains}
-    )
+    reference = {d: float(weights[WEIGHT + d]) for d in drawn.domains}
+    by_size = None if pool is None or pool.startswith(IMPORT) else open_snapshot(workspace, pool)
+    current = by_size is not None and sorted(by_size.domains) == drawn.domains
+    if by_size is not None and current:
+        reference = by_size.weights_by_size()
     colour = drawn.frame[outcome].astype(float)
     figure, count = run_charts.mixtures_by_outcome(
         drawn.frame, drawn.domains, reference, colour, words_of(outcome), selected,

@@ -9,12 +9,19 @@ from typing import Any, Literal, get_args
 import pandas as pd
 import streamlit as st
 
-from causalmix_core.corpus import Snapshot
-from causalmix_core.probes import LOSS, STATE, WEIGHT, Use, all_runs, exclude_runs, include_runs
+from causalmix_core.probes import (
+    LOSS,
+    STATE,
+    WEIGHT,
+    Use,
+    all_runs,
+    exclude_runs,
+    include_runs,
+    pool_words,
+)
 from causalmix_core.probes.every_run import OBJECTIVE, PROXY_NAME, runs_csv, runs_parquet
 from causalmix_core.probes.exclusions import LONGEST_REASON
-from causalmix_core.probes.outcomes import BENCHMARK, BENCHMARK_LOSS
-from causalmix_core.probes.runs import BITS
+from causalmix_core.probes.outcomes import BENCHMARK, BENCHMARK_LOSS, BITS
 from causalmix_core.workspace import Workspace
 from pages.probe_views import run_pictures
 from pages.widgets.actions import action, outcome
@@ -30,9 +37,9 @@ SHOWN: dict[Shown, str] = {
     "all": "everything",
 }
 Pools = Literal["this", "all"]
-POOLS: dict[Pools, str] = {"this": "this snapshot", "all": "all snapshots"}
+POOLS: dict[Pools, str] = {"this": "this pool", "all": "all pools"}
 LEFT_OUT: dict[Use, str] = {
-    "other snapshot": "{} of other snapshots",
+    "other snapshot": "{} of other pools",
     "other proxy": "{} of another proxy",
     "other state": "{} with another pool state",
     "repeat": "{} that repeat another",
@@ -40,7 +47,7 @@ LEFT_OUT: dict[Use, str] = {
     "excluded": "{} excluded",
 }
 WHY = """Effects compare losses, so they use only probes whose losses compare:
-- **other snapshot**: it was trained on another version of the pool
+- **other snapshot**: it was trained on another version of the pool, or imported
 - **other proxy**: another model, or another number of tokens, has losses on another level. The proxy that \
 finished last counts
 - **other pool state**: its pool was varied in other features
@@ -52,32 +59,43 @@ _GENERATION = "runs_generation"
 _SAID = "runs_said"
 
 
-def show(workspace: Workspace, snapshot: Snapshot) -> None:
-    """Lay out the view."""
+def show(workspace: Workspace, pool: str | None) -> None:
+    """Lay out the view.
+
+    Args:
+        workspace: whose runs are listed.
+        pool: the pool that effects are wanted for; None where there is none yet.
+    """
     with guard():
-        frame = read(workspace, snapshot)
+        frame = read(workspace, pool)
     if frame.empty:
         with st.container(border=True):
             st.markdown(
                 "No probe has finished yet. As soon as the first ones of a swarm have, they are listed here, "
                 "with their mixtures and losses."
             )
-            if st.button("Design a swarm", type="primary", icon=":material/rocket_launch:"):
-                turn_to("design", "shown")
-                st.rerun()
+            with st.container(horizontal=True):
+                action(
+                    "Design a swarm", turn_to, "design", "shown",
+                    key="runs_design", type="primary", icon=":material/rocket_launch:",
+                )  # fmt: skip
+                action(
+                    "Import runs", turn_to, "import", "shown", key="runs_import", icon=":material/download:",
+                    help="Runs that were trained elsewhere.",
+                )  # fmt: skip
         return
-    _view(workspace, snapshot)
+    _view(workspace, pool)
 
 
 # A fragment: selecting rows draws only this view again.
 @st.fragment
-def _view(workspace: Workspace, snapshot: Snapshot) -> None:
+def _view(workspace: Workspace, pool: str | None) -> None:
     with guard():
-        frame = read(workspace, snapshot)
+        frame = read(workspace, pool)
     if said := st.session_state.pop(_SAID, None):
         st.toast(said)
     _say_what_counts(frame)
-    shown = _filter(frame, snapshot)
+    shown = _filter(frame, pool)
     if shown.empty:
         st.info("No probe meets all of these conditions.", icon=":material/info:")
         return
@@ -85,25 +103,25 @@ def _view(workspace: Workspace, snapshot: Snapshot) -> None:
     selected = _table(shown)
     with bar:
         _actions(workspace, shown, selected)
-    run_pictures.show(workspace, snapshot, shown, set(selected["run"]))
+    run_pictures.show(workspace, pool, shown, set(selected["run"]))
 
 
-def read(workspace: Workspace, snapshot: Snapshot) -> pd.DataFrame:
+def read(workspace: Workspace, pool: str | None) -> pd.DataFrame:
     """Every probe of the workspace, read once per change; the lowest objective first.
 
     Raises:
         CausalMixError: a run file or the file of exclusions is damaged.
     """
     objective = tuple(sorted(workspace.config().objective.items()))
-    return _read(str(workspace.runs), runs_key(workspace), objective, snapshot.id)
+    return _read(str(workspace.runs), runs_key(workspace), objective, pool)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _read(
-    folder: str, files: tuple[str, ...], objective: tuple[tuple[str, float], ...], snapshot: str
+    folder: str, files: tuple[str, ...], objective: tuple[tuple[str, float], ...], pool: str | None
 ) -> pd.DataFrame:
     # `files` only decides when to read again; a name with an underscore would not.
-    frame = all_runs(Path(folder), objective=dict(objective), snapshot=snapshot)
+    frame = all_runs(Path(folder), objective=dict(objective), snapshot=pool)
     return frame.sort_values([OBJECTIVE, "run"], na_position="last", ignore_index=True)
 
 
@@ -118,12 +136,12 @@ def _say_what_counts(frame: pd.DataFrame) -> None:
     )
 
 
-def _filter(frame: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+def _filter(frame: pd.DataFrame, pool: str | None) -> pd.DataFrame:
     """The widgets above the table, and what they let through."""
-    swarm, proxy, pool, what = st.columns([3, 3, 2, 2])
+    swarm, proxy, where, what = st.columns([3, 3, 2, 2])
     jobs = sorted(frame["job"].dropna().unique(), reverse=True)
     chosen = swarm.multiselect(
-        "Swarm", jobs, key="runs_swarm", placeholder="all swarms", persist_state="session"
+        "Swarm or import", jobs, key="runs_swarm", placeholder="all of them", persist_state="session"
     )
     proxies = sorted(frame[PROXY_NAME].dropna().unique())
     models = proxy.multiselect(
@@ -131,9 +149,9 @@ def _filter(frame: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         help="The small model that was trained: its family, its size without embeddings, and the tokens it "
         "read.",
     )  # fmt: skip
-    of = pool.selectbox(
+    of = where.selectbox(
         "Pool", list(get_args(Pools)), format_func=POOLS.__getitem__, key="runs_pool", bind="query-params",
-        help=f"This snapshot is {snapshot.id}.",
+        help=f"This pool is {pool_words(pool)}." if pool else None,
     )  # fmt: skip
     kind = what.selectbox(
         "Show", list(get_args(Shown)), format_func=SHOWN.__getitem__, key="runs_show", bind="query-params"
@@ -144,7 +162,7 @@ def _filter(frame: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     if models:
         keep &= frame[PROXY_NAME].isin(models)
     if of == "this":
-        keep &= frame["snapshot"] == snapshot.id
+        keep &= frame["snapshot"] == pool
     if kind == "kept":
         keep &= ~frame["excluded"]
     elif kind == "used":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -115,76 +113,4 @@ def training_curves(curves: Mapping[int, Sequence[tuple[int, float]]], tokens: i
     )
     figure.update_xaxes(title_text="tokens read by each probe", range=[0, tokens], tickformat="~s")
     figure.update_yaxes(title_text="training loss (nats per token)")
-    return figure
-
-
-def intervals(
-    names: Sequence[str],
-    values: Sequence[float],
-    lower: Sequence[float],
-    upper: Sequence[float],
-    axis: str,
-    unit: str = "",
-) -> go.Figure:
-    """Points with 95% intervals and a zero line; green lowers the loss, red raises it, grey is unclear."""
-    good, bad = better_worse()
-    colours = [
-        good if high < 0 else bad if low > 0 else muted() for low, high in zip(lower, upper, strict=True)
-    ]
-    value, low, high = np.array(values, float), np.array(lower, float), np.array(upper, float)
-    figure = go.Figure(
-        go.Scatter(
-            x=value,
-            y=list(names),
-            mode="markers",
-            marker={"size": 10, "color": colours},
-            customdata=np.column_stack([low, high]),
-            hovertemplate="%{y}: %{x:+.4f}"
-            + unit
-            + "<br>95%: %{customdata[0]:+.4f} to %{customdata[1]:+.4f}<extra></extra>",
-            showlegend=False,
-        )
-    )
-    for name, a, b, colour in zip(names, low, high, colours, strict=True):
-        figure.add_scatter(
-            x=[a, b], y=[name, name], mode="lines", line={"width": 2.5, "color": colour},
-            hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
-    figure.add_vline(x=0, line={"color": muted(), "width": 1})
-    figure.update_xaxes(title_text=axis, zeroline=False, nticks=7, tickformat="+.3~f")
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure
-
-
-def effect_heatmap(table: pd.DataFrame, clear: pd.DataFrame) -> go.Figure:
-    """Effects of all domains on all outcomes; cells whose interval contains zero are left empty of colour.
-
-    Args:
-        table: effects, domains as rows and outcomes as columns.
-        clear: whether each effect differs from zero, of the same shape.
-    """
-    # Paler than elsewhere, so that the numbers on top stay readable in both themes.
-    good, middle, bad = ("#1f7a5a", "#1a242c", "#a34a2c") if is_dark() else ("#7cc9ab", "#f2f5f7", "#eda582")
-    shown = table.where(clear)
-    limit = float(np.nanmax(np.abs(table.to_numpy()))) or 1.0
-    figure = go.Figure(
-        go.Heatmap(
-            z=shown.to_numpy(),
-            x=[c.removeprefix("loss/") for c in table.columns],
-            y=list(table.index),
-            zmin=-limit,
-            zmax=limit,
-            colorscale=[[0, good], [0.5, middle], [1, bad]],
-            text=table.map(lambda v: f"{v:+.4f}").to_numpy(),
-            texttemplate="%{text}",
-            textfont={"color": "#e7edf1" if is_dark() else "#17232b", "size": 12},
-            xgap=3,
-            ygap=3,
-            customdata=table.to_numpy(),
-            hovertemplate="+1 point of %{y}<br>changes loss/%{x} by %{customdata:+.5f}<extra></extra>",
-            showscale=False,
-        )
-    )
-    figure.update_xaxes(side="top", title_text="held-out loss of", showgrid=False, zeroline=False)
-    figure.update_yaxes(autorange="reversed", title_text="+1 point of", showgrid=False, zeroline=False)
     return figure

@@ -7,17 +7,21 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import streamlit as st
 
 from causalmix_core.corpus import Snapshot, open_snapshot
+from causalmix_core.corpus.snapshot import current_id
 from causalmix_core.effects import EffectModel, EstimatorName, fit_effects
+from causalmix_core.effects.estimators import ESTIMATORS
+from causalmix_core.effects.reweighting import with_objective
 from causalmix_core.errors import CausalMixError
+from causalmix_core.pools import Pool, list_pools, resolve_pool
 from causalmix_core.probes import LIVE, RunTable, SwarmState, exclusions_stamp, read_runs
-from causalmix_core.question import DEFAULT_GRAPH, Question, gather
+from causalmix_core.question import Question, gather
 from causalmix_core.workspace import Workspace
 from jobs import LocalEngine, TaskKind, task_jobs, task_status
 
@@ -32,6 +36,8 @@ STATE_COLOURS: dict[SwarmState, Literal["blue", "green", "red", "orange", "gray"
     "cancelled": "gray",
     "interrupted": "orange",
 }
+POOL = "pool"
+"""Where the session keeps the pool whose runs are looked at."""
 NEWEST = 8
 """Swarms among which the sidebar looks for one that runs."""
 TASK_WORDS: dict[TaskKind, str] = {
@@ -40,11 +46,12 @@ TASK_WORDS: dict[TaskKind, str] = {
     "measure": "measuring documents",
     "stability": "resampling a discovery",
     "test-graph": "testing the graph",
+    "leaderboard": "comparing estimators",
+    "refute": "refuting effects",
 }
-ESTIMATORS: dict[EstimatorName, str] = {
-    "linear_dml": "Linear DML",
-    "causal_forest_dml": "Causal forest DML (as in the paper)",
-}
+_loading = threading.Lock()
+ESTIMATOR = "estimator"
+_OWN_ESTIMATOR = "own_estimator"
 
 
 @contextmanager
@@ -107,9 +114,12 @@ def is_dark() -> bool:
 
 
 def sidebar(workspace: Workspace) -> None:
-    """The workspace's name and its newest swarm, on every page."""
+    """The workspace's name, whose runs are looked at, and the newest swarm, on every page."""
     with st.sidebar:
         st.markdown(f"**{workspace.config().name}**", help=f"Workspace folder: {workspace.root}")
+        # A damaged run file is named by the pages that read runs; the others can do without them.
+        with suppress(CausalMixError):
+            _choose_pool(workspace)
         _swarm_line(workspace)
 
 
@@ -147,11 +157,21 @@ def warm_imports() -> threading.Thread:
 
     def load() -> None:
         for module in ("dowhy", "econml.dml", "torch"):
-            importlib.import_module(module)
+            load_now(module)
 
     thread = threading.Thread(target=load, daemon=True)
     thread.start()
     return thread
+
+
+def load_now(*modules: str) -> None:
+    """Load what the next step needs, without waiting for the rest of what is warmed.
+
+    One thread at a time: two that import the same library at once may deadlock.
+    """
+    for module in modules:
+        with _loading:
+            importlib.import_module(module)
 
 
 def snapshot_of(workspace: Workspace) -> Snapshot:
@@ -169,68 +189,143 @@ def runs_key(workspace: Workspace) -> tuple[str, ...]:
     return tuple(filter(None, [*files, exclusions_stamp(workspace.runs)]))
 
 
-def runs_of(workspace: Workspace, snapshot: Snapshot) -> RunTable:
-    """The finished probes on a snapshot, read once per finished shard.
+def _choose_pool(workspace: Workspace) -> None:
+    """Whose runs the pages speak of; asked only where there is a choice."""
+    labels = {p.id: p.label for p in pools_of(workspace)}
+    if len(labels) < 2:
+        return
+    if st.session_state.get(POOL) not in labels:
+        st.session_state[POOL] = _usual_pool(str(workspace.root), runs_key(workspace), current_id(workspace))
+    st.selectbox(
+        "Runs from", list(labels), format_func=labels.__getitem__, key=POOL, persist_state="session",
+        help="Runs of one pool say nothing about another, so graph, effects and mixture look at one of them.",
+    )  # fmt: skip
+
+
+def pools_of(workspace: Workspace) -> list[Pool]:
+    """The pools that there are runs of, read once per change.
+
+    Raises:
+        CausalMixError: a run file is damaged.
+    """
+    return _pools(str(workspace.root), runs_key(workspace), current_id(workspace))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _pools(root: str, files: tuple[str, ...], current: str | None) -> list[Pool]:
+    # `files` and `current` only decide when to read again.
+    return list_pools(Workspace(Path(root)))
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _usual_pool(root: str, files: tuple[str, ...], current: str | None) -> str:
+    return resolve_pool(Workspace(Path(root)))
+
+
+def pool_of(workspace: Workspace) -> str:
+    """The pool that this session looks at: the chosen one, else the usual one (see `resolve_pool`).
+
+    Raises:
+        CausalMixError: there is neither a snapshot nor a run.
+    """
+    chosen = st.session_state.get(POOL)
+    if chosen is not None and chosen in {p.id for p in pools_of(workspace)}:
+        return str(chosen)
+    return _usual_pool(str(workspace.root), runs_key(workspace), current_id(workspace))
+
+
+def runs_of(workspace: Workspace, pool: str) -> RunTable:
+    """The finished probes of a pool, read once per finished shard or import.
 
     Raises:
         CausalMixError: there is none yet.
     """
-    return _runs(str(workspace.runs), snapshot.id, runs_key(workspace))
+    return _runs(str(workspace.runs), pool, runs_key(workspace))
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _runs(folder: str, snapshot: str, files: tuple[str, ...]) -> RunTable:
+def _runs(folder: str, pool: str, files: tuple[str, ...]) -> RunTable:
     # `files` only decides when to read again; a name with an underscore would not.
-    return read_runs(Path(folder), snapshot)
+    return read_runs(Path(folder), pool)
 
 
 def question_of(workspace: Workspace) -> Question:
-    """What the effects page and the mixture page ask: the newest saved graph over all finished probes.
+    """What the effects page and the mixture page ask: the newest saved graph over all runs of the pool.
 
     Where it cannot be asked yet, the page ends with the reason and the way to the page that mends it.
     """
     try:
-        return gather(workspace, DEFAULT_GRAPH)
+        return gather(workspace, pool=pool_of(workspace))
     except CausalMixError as error:
         if runs_key(workspace):
             empty(str(error), "graph", "Go to the graph")
         empty(str(error), "probes", "Go to the probes")
 
 
-def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -> EffectModel:
-    """The effects that a question's runs and graph give, fitted once for all pages and users."""
-    key = (
+OBJECTIVE_AT = 6
+"""Where the objective stands in `fit_key`."""
+
+
+def fit_key(workspace: Workspace, question: Question, estimator: EstimatorName) -> tuple[object, ...]:
+    """Everything that fitted effects depend on, to keep them by."""
+    return (
         str(workspace.root),
-        question.snapshot.id,
+        question.pool,
+        len(question.runs),
         runs_key(workspace),
-        tuple(question.graph.directed()),
-        tuple(question.graph.undirected()),
+        tuple(n.id for n in question.graph.nodes),
+        tuple(sorted(e.arrow for e in question.graph.edges)),
         tuple(question.objective.items()),
         estimator,
     )
-    with st.spinner("Estimating effects from the probes ..."):
-        return _fit(key, question, estimator)
+
+
+def fitted(workspace: Workspace, question: Question, estimator: EstimatorName) -> EffectModel:
+    """The effects that a question's runs and graph give, fitted once for all pages and users.
+
+    Raises:
+        CausalMixError: as `fit_effects`.
+    """
+    label = ESTIMATORS[estimator].label
+    with st.spinner(f"Fitting effects to {len(question.runs):,} probes ({label}) ..."):
+        return _fit(fit_key(workspace, question, estimator), question, estimator)
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
+    outcomes = _fit_outcomes((*key[:OBJECTIVE_AT], *key[OBJECTIVE_AT + 1 :]), _question, estimator)
+    return with_objective(outcomes, _question.objective)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _fit(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
-    warm_imports().join()
-    return fit_effects(_question.runs, _question.graph, estimator=estimator, objective=_question.objective)
+def _fit_outcomes(key: tuple[object, ...], _question: Question, estimator: EstimatorName) -> EffectModel:
+    """Fitted once whatever the objective, of which one is fitted in a fraction of the time."""
+    load_now("dowhy", *(["econml.dml"] if ESTIMATORS[estimator].orthogonal else []))
+    return fit_effects(_question.runs, _question.graph, estimator=estimator)
 
 
-def choose_estimator() -> EstimatorName:
-    """The estimator, the same on every page of this session."""
+def choose_estimator(default: EstimatorName) -> EstimatorName:
+    """The estimator, the same on every page of this session.
+
+    Args:
+        default: what is used until the curator has chosen another.
+    """
+    if not st.session_state.get(_OWN_ESTIMATOR):
+        st.session_state[ESTIMATOR] = default
     return st.selectbox(
         "Estimator",
         list(ESTIMATORS),
-        format_func=ESTIMATORS.__getitem__,
-        key="estimator",
+        format_func=lambda name: ESTIMATORS[name].label,
+        key=ESTIMATOR,
         width=300,
         persist_state="session",
-        help="Both compare probes after taking out what the pool's state explains (double machine "
-        "learning). Linear DML needs fewer probes; the causal forest, used in the paper, lets effects "
-        "depend on the state in any shape.",
+        on_change=_keep_estimator,
+        help="\n\n".join(f"**{info.label}.** {info.summary}" for info in ESTIMATORS.values()),
     )
+
+
+def _keep_estimator() -> None:
+    st.session_state[_OWN_ESTIMATOR] = True
 
 
 def duration(seconds: float) -> str:

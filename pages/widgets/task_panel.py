@@ -24,6 +24,8 @@ DOING: dict[TaskKind, str] = {
     "measure": "Measuring documents with a model",
     "stability": "Searching halves of the runs for a graph",
     "test-graph": "Testing the graph against the runs",
+    "leaderboard": "Comparing estimators on held-out runs",
+    "refute": "Trying to refute the effects",
 }
 REFRESH = "1s"
 _SEEN = "seen_tasks"

@@ -478,3 +478,24 @@ def test_nothing_overflows_at_any_width(page, url):
     for width in (420, 480, 640, 700, 760, 800, 1000, 1200):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.locator(".sliders").evaluate(overflow) == [], width
+
+
+def test_what_is_allowed_is_shaded_and_said_and_the_scale_fits(page, url):
+    panel = Panel(page, url, "six&bounded=1")
+    row, slider = panel.row("web"), panel.slider("web")
+    expect(page.locator(".scale")).to_have_text(", 0 to 40 %")
+    expect(slider).to_have_attribute("aria-description", re.compile("Not above: web at most 35%"))
+    expect(row.locator(".hint")).to_be_hidden()
+    slider.focus()
+    expect(row.locator(".hint")).to_have_text("Allowed: 5.00 to 35.00 %. Not above: web at most 35%.")
+    expect(row.locator(".small").first).to_have_text("1.3 epochs")
+    track, band = (row.locator(c).bounding_box() for c in (".range", ".allowed"))
+    assert track is not None
+    assert band is not None
+    assert band["width"] / track["width"] == pytest.approx((3500 - 500) / 4000, abs=0.06)
+    number = panel.number("web")
+    number.fill("55")
+    number.press("Enter")
+    expect(page.locator(".scale")).to_have_text(", 0 to 60 %")
+    expect(row).to_have_class(re.compile(r"\boutside\b"))
+    expect(row.locator(".small").first).to_have_text("2.2 epochs")

@@ -37,7 +37,7 @@ def runs() -> RunTable:
 
 def suggestion(graph: CausalGraph) -> Suggestion:
     model = fit_effects(runs(), graph, objective={"loss/python": 1.0})
-    return suggest(model, STATE, EVEN, radius=0.25)
+    return suggest(model, STATE, EVEN)
 
 
 def test_removing_the_wrong_edge_turns_stay_into_a_suggestion() -> None:

@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_is_said_in_words(make_world):
         for child in psutil.Process().children():
             child.kill()
 
-    with pytest.raises(CausalMixError, match="process that searches resamples has ended"):
+    with pytest.raises(CausalMixError, match="process that does a part of the work has ended"):
         edge_stability(
             make_world(256, 0).runs, DiscoverySettings(method="pc"), resamples=500, workers=2, progress=kill
         )

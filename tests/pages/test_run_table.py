@@ -64,7 +64,7 @@ def script() -> None:
     from pages.widgets.shell import open_workspace
 
     workspace = open_workspace()
-    run_table.show(workspace, open_snapshot(workspace))
+    run_table.show(workspace, open_snapshot(workspace).id)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_every_chart_is_drawn_with_and_without_a_selection(trained: Workspace, p
 def test_without_runs_the_next_step_is_a_design(workspace: Workspace, page) -> None:
     at = page(workspace)
     assert "No probe has finished yet" in at.markdown[0].value
-    assert [b.label for b in at.button] == ["Design a swarm"]
+    assert [b.label for b in at.button] == ["Design a swarm", "Import runs"]
     assert not at.dataframe
 
 

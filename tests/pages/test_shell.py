@@ -29,12 +29,12 @@ def shard(workspace: Workspace, number: int) -> None:
 
 
 def test_new_shards_are_seen(workspace: Workspace) -> None:
-    snapshot = open_snapshot(workspace)
+    pool = open_snapshot(workspace).id
     with pytest.raises(CausalMixError, match="no finished probes"):
-        runs_of(workspace, snapshot)
+        runs_of(workspace, pool)
     for number in range(3):
         shard(workspace, number)
-        assert len(runs_of(workspace, snapshot)) == number + 1
+        assert len(runs_of(workspace, pool)) == number + 1
 
 
 def test_the_workspace_comes_from_the_environment(

@@ -55,7 +55,13 @@ class SliderRow:
         effect: the effect of +1 percentage point, as text; empty when there is none to show.
         interval: the interval of that effect, as text.
         tone: whether the effect is an improvement; shown as a word and as a colour.
-        note: a short remark under the name, such as "0.4 epochs".
+        note: a short remark under the name.
+        epochs: how often the domain would be read if it had all the weight; the browser then says under
+            the name, live, how often it is read at its weight. None: not known.
+        lowest: least weight that the constraints leave it, in units; what is allowed is shaded on the track.
+        highest: most weight.
+        lowest_because: the constraint that ends the range below, in words; empty where none does.
+        highest_because: the constraint that ends it above.
         locked: whether the weight stays while others move.
     """
 
@@ -66,6 +72,11 @@ class SliderRow:
     interval: str = ""
     tone: Tone = "unclear"
     note: str = ""
+    epochs: float | None = None
+    lowest: int = 0
+    highest: int = UNIT
+    lowest_because: str = ""
+    highest_because: str = ""
     locked: bool = False
 
 
@@ -95,7 +106,9 @@ class _Payload(BaseModel):
         )
 
 
-def mixture_sliders(rows: Sequence[SliderRow], *, key: str, revision: int) -> Released | None:
+def mixture_sliders(
+    rows: Sequence[SliderRow], *, key: str, revision: int, top: int = UNIT
+) -> Released | None:
     """Show the sliders and return what the user last released.
 
     Between two revisions the browser keeps its own values through reruns, so nothing jumps back during
@@ -108,6 +121,8 @@ def mixture_sliders(rows: Sequence[SliderRow], *, key: str, revision: int) -> Re
         key: unique key of the component. The session also keeps what was last accepted, under
             ``f"{key}/released"``, so that the values survive a visit to another page.
         revision: number of the values that the program has set.
+        top: units at the right end of the tracks: small weights are seen better on a shorter scale. It grows
+            once a weight needs more.
 
     Returns:
         Weights and locks as last released in this revision, or None before the first release. A message
@@ -125,7 +140,7 @@ def mixture_sliders(rows: Sequence[SliderRow], *, key: str, revision: int) -> Re
         ]
     _mount(
         key=key,
-        data={"unit": UNIT, "revision": revision, "rows": [asdict(row) for row in rows]},
+        data={"unit": UNIT, "top": top, "revision": revision, "rows": [asdict(row) for row in rows]},
         on_value_change=_rerun_only,
     )
     return released

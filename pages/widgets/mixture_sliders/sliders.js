@@ -52,6 +52,19 @@ const withMinus = (text) => text.replace(/(^|[\s(])-(?=[\d.])/g, "$1\u2212");
 /** Whole units as a percentage with two decimals; a percent is `unit / 100` units. */
 const percent = (units, unit) => ((units / unit) * 100).toFixed(2);
 
+/** How often a domain is read, as short as it can be said. */
+const epochsText = (epochs) => `${epochs < 9.95 ? epochs.toFixed(epochs < 0.095 ? 2 : 1) : Math.round(epochs)} epochs`;
+
+/** Where a weight may lie and which constraints end that, in words. */
+function allowedText(item, unit) {
+  if (item.lowest <= 0 && item.highest >= unit) return "";
+  const ends = [
+    item.lowest_because && `Not below: ${item.lowest_because}.`,
+    item.highest_because && `Not above: ${item.highest_because}.`,
+  ].filter(Boolean);
+  return [`Allowed: ${percent(item.lowest, unit)} to ${percent(item.highest, unit)} %.`, ...new Set(ends)].join(" ");
+}
+
 /** Share `total` units among `keys` in proportion to `shares`: largest remainder, so the sum is exact. */
 function spread(total, keys, shares) {
   const whole = sum(keys, shares);
@@ -102,9 +115,11 @@ class Sliders {
       this.units = new Map(data.rows.map((row) => [row.domain, row.units]));
       this.locked = new Set(data.rows.filter((row) => row.locked).map((row) => row.domain));
       this.gesture = this.editing = null;
+      this.scale = 0;
       this.released = this.payloadText();
       this.notice = "";
     }
+    if (!this.gesture) this.scale = data.top;
     const box = root.querySelector(".sliders");
     if (others || box !== this.box) this.build(box);
     this.label();
@@ -209,6 +224,7 @@ class Sliders {
     const body = box.querySelector(".rows");
     body.replaceChildren();
     this.rows = new Map(this.domains.map((domain) => [domain, this.buildRow(domain, body)]));
+    this.scaleLine = box.querySelector(".scale");
     this.sumLine = box.querySelector(".sum");
     this.message = box.querySelector(".message");
     this.resetButton = box.querySelector(".reset");
@@ -228,6 +244,8 @@ class Sliders {
       type: "range", min: 0, max: this.data.unit, step: 1, "aria-label": `Weight of ${domain}`,
     });
     const mark = make("span", "mark", track);
+    const allowed = make("span", "allowed", track, { "aria-hidden": "true" });
+    const hint = make("span", "hint", track, { "aria-hidden": "true" });
 
     const entry = make("div", "entry", row, { role: "cell" });
     const number = make("input", "number", entry, {
@@ -279,7 +297,7 @@ class Sliders {
       this.release();
     };
     lock.onkeydown = keepButtonKeys;
-    return { row, note, range, mark, number, lock, delta, effectCell, effect, tone, interval };
+    return { row, note, range, mark, allowed, hint, number, lock, delta, effectCell, effect, tone, interval };
   }
 
   /** Keys on a slider; Python hears of them when the key is let go, so a held key is one rerun. */
@@ -307,36 +325,55 @@ class Sliders {
     const { unit } = this.data;
     for (const item of this.data.rows) {
       const row = this.rows.get(item.domain);
-      setText(row.note, item.note);
+      if (item.epochs === null) setText(row.note, item.note);
+      const said = allowedText(item, unit);
+      setText(row.hint, said);
+      row.allowed.hidden = row.hint.hidden = !said;
+      if (said) row.range.setAttribute("aria-description", said);
+      else row.range.removeAttribute("aria-description");
       setText(row.effect, withMinus(item.effect));
       setText(row.interval, withMinus(item.interval));
       setText(row.tone, item.effect ? item.tone : "");
       row.effectCell.dataset.tone = item.tone;
-      row.mark.style.setProperty("--at", item.reference_units / unit);
       row.mark.title = `Reference: ${percent(item.reference_units, unit)} %`;
     }
+  }
+
+  /** Units at the right end of every track: as wide as Python asks, and wider once a weight needs it. */
+  rescale() {
+    const most = Math.max(...this.units.values());
+    if (most > this.scale) this.scale = Math.min(this.data.unit, Math.ceil(most / 1000) * 1000);
+    setText(this.scaleLine, this.scale < this.data.unit ? `, 0 to ${(this.scale / this.data.unit) * 100} %` : "");
+    return this.scale;
   }
 
   /** Values; safe to call at any time, also while a slider is held or a number is half typed. */
   paint() {
     const { unit } = this.data;
+    const top = this.rescale();
     let total = 0;
     let moved = false;
-    for (const domain of this.domains) {
+    for (const { domain, epochs, lowest, highest, reference_units: mark } of this.data.rows) {
       const row = this.rows.get(domain);
       const units = this.units.get(domain);
       const change = units - this.reference.get(domain);
       const locked = this.locked.has(domain);
       total += units;
       moved ||= change !== 0;
+      row.range.max = top;
       row.range.value = units;
-      row.range.style.setProperty("--at", units / unit);
+      row.range.style.setProperty("--at", units / top);
+      row.mark.style.setProperty("--at", mark / top);
+      row.allowed.style.setProperty("--from", Math.min(lowest, top) / top);
+      row.allowed.style.setProperty("--to", Math.min(highest, top) / top);
       row.range.setAttribute("aria-valuetext", `${percent(units, unit)} %`);
       if (this.editing !== domain) row.number.value = percent(units, unit);
       row.range.disabled = row.number.disabled = locked;
       row.lock.setAttribute("aria-pressed", String(locked));
       row.lock.title = locked ? "Locked: does not move with the others" : "Keep this weight while others move";
       row.row.classList.toggle("locked", locked);
+      row.row.classList.toggle("outside", units < lowest || units > highest);
+      if (epochs !== null) setText(row.note, epochsText((epochs * units) / unit));
       row.delta.classList.toggle("same", change === 0);
       const sign = change > 0 ? "+" : "\u2212";
       setText(row.delta, change === 0 ? "\u2013" : `${sign}${percent(Math.abs(change), unit)} pp`);

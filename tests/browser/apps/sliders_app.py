@@ -36,6 +36,8 @@ if left.button("Apply effects"):
 if right.button("Plain rerun"):
     st.toast("rerun")
 
+bounded = "bounded" in st.query_params
+top = 4000 if bounded else UNIT
 rows = [
     SliderRow(
         domain=domain,
@@ -45,11 +47,16 @@ rows = [
         interval=EFFECTS[i % 3][1],
         tone=EFFECTS[i % 3][2],
         note=f"{0.4 + 0.3 * i:.1f} epochs",
+        **(
+            {"epochs": 4.0, "lowest": 500, "highest": 3500, "highest_because": f"{domain} at most 35%"}
+            if bounded
+            else {}
+        ),
     )
     for i, domain in enumerate(reference)
 ]
 visible = st.checkbox("Show the sliders", value=True)
-released = mixture_sliders(rows, key="sliders", revision=state.revision) if visible else None
+released = mixture_sliders(rows, key="sliders", revision=state.revision, top=top) if visible else None
 if released:
     assert sum(from_units(released.units).values()) - 1 < 1e-9
     assert sum(released.units.values()) == UNIT

@@ -1,0 +1,1 @@
+"""The views of the mixture page, and what they share."""
