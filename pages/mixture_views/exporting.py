@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Sequence
 from typing import Literal
@@ -93,10 +92,10 @@ def _write(desk: Desk, kept: dict[str, SavedMixture]) -> None:
         blend = blend_of(desk.workspace, chosen.name, token_budget=desk.budget, paths=paths, counts=counts)
         files = format.write(blend)
     except CausalMixError as error:
-        st.warning(plain(_for_the_page(str(error))), icon=":material/edit_location_alt:")
+        st.warning(plain(str(error)), icon=":material/edit_location_alt:")
         return
     for said in cautions(blend, format):
-        st.caption(f":material/info: {plain(_for_the_page(said))}")
+        st.caption(f":material/info: {plain(said)}")
     _download(chosen.name, name, files)
     for tab, file in zip(st.tabs([f.name for f in files]), files, strict=True):
         tab.code(file.text, language=LANGUAGES.get(file.name.rpartition(".")[2], "text"), height=420)
@@ -231,18 +230,6 @@ def _counts_of(text: str, domains: Sequence[str]) -> dict[str, Count]:
             )
         found[domain] = Count(int(tokens), int(documents))
     return found
-
-
-def _for_the_page(words: str) -> str:
-    """Where a message speaks of options of the command line, the page has fields."""
-    words = re.sub(
-        r" ?Map them: `--path [^`]*`, or export_paths in workspace.yaml\.", " Give their paths above.", words
-    )
-    words = re.sub(r" and map them: `--path [^`]*`", " and give their paths above", words)
-    words = re.sub(r"Say (it|them) \(`--count [^`]*`\)", "Say them in the counts above", words)
-    return words.replace("Map others with `--path`", "Give others above").replace(
-        ", or `--count`", ", or the counts above"
-    )
 
 
 def _take_back(desk: Desk) -> None:

@@ -369,7 +369,7 @@ def test_an_export_says_what_its_numbers_mean_and_what_it_needs(mine, open_page)
     at.selectbox(key="export_format").set_value("datasets").run()
     assert "parts of the rows" in words(at)
     at.selectbox(key="export_format").set_value("megatron").run()
-    assert "Give their paths above" in words(at)
+    assert "Give the path with the export" in words(at)
     assert not at.code
     area = next(t for t in at.text_area if t.key.startswith("export_paths"))
     area.set_value("\n".join(f"{d} = /data/{d}_text_document" for d in DOMAINS)).run()

@@ -89,9 +89,8 @@ class Blend:
         if not pool.tokens or not pool.documents:
             raise CausalMixError(
                 f"The tokens per document of {domain} are not known, and this format draws documents, not "
-                "tokens. "
-                f"Say them (`--count {domain}=TOKENS/DOCUMENTS`), or choose a format whose weights are "
-                "parts of the "
+                "tokens. Give its counts with the export (command line: "
+                f"`--count {domain}=TOKENS/DOCUMENTS`), or choose a format whose weights are parts of the "
                 "tokens."
             )
         return pool.tokens / pool.documents
@@ -130,10 +129,9 @@ class Blend:
             tokens = self.pool[domain].tokens
             if not tokens:
                 raise CausalMixError(
-                    f"The tokens of {domain} are not known, so neither is how often it would be read. Say "
-                    "them "
-                    f"(`--count {domain}=TOKENS/DOCUMENTS`), or choose a format whose weights are parts of "
-                    "the tokens."
+                    f"The tokens of {domain} are not known, so neither is how often it would be read. Give "
+                    f"its counts with the export (command line: `--count {domain}=TOKENS/DOCUMENTS`), or "
+                    "choose a format whose weights are parts of the tokens."
                 )
             found[domain] = self.weights[domain] * self.token_budget / tokens
         return found

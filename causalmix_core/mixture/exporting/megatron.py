@@ -62,7 +62,8 @@ def _split_prefix(split: str, paths: Mapping[str, tuple[str, ...]], domain: str)
     found = paths.get(domain, ())
     if not found:
         raise CausalMixError(
-            f"The split {split} has no path for {domain}. Map it: `--split-path {split}:{domain}=...`."
+            f"The split {split} has no path for {domain}. Give it (command line: `--split-path "
+            f"{split}:{domain}=...`)."
         )
     return _prefix(only(found, domain, _READER), domain)
 

@@ -34,16 +34,15 @@ def token_paths(blend: Blend, domain: str, reader: str, what: str) -> tuple[str,
     found = blend.pool[domain].mapped
     if not found:
         raise CausalMixError(
-            f"{reader} reads {what}, and nobody has said where those of {domain} lie. Map them: "
-            f"`--path {domain}=...`, or export_paths in workspace.yaml."
+            f"{reader} reads {what}, and nobody has said where those of {domain} lie. Give the path with the "
+            f"export (command line: `--path {domain}=...`), or in export_paths of workspace.yaml."
         )
     for path in found:
         check_path(path, domain)
         if path.lower().endswith(_RAW):
             raise CausalMixError(
                 f"{path} of {domain} is a file of documents, but {reader} reads {what}. Prepare the tokens "
-                "with "
-                f"the trainer's own tool and map them: `--path {domain}=...`."
+                f"with the trainer's own tool and give their path (command line: `--path {domain}=...`)."
             )
     return found
 
@@ -87,8 +86,8 @@ def documents_of(blend: Blend, domain: str) -> Documents:
     if pool.stored is None:
         raise CausalMixError(
             f"The workspace does not hold the documents of {domain}, and nobody has said where the trainer "
-            "finds "
-            f"them. Map them: `--path {domain}=...`, or export_paths in workspace.yaml."
+            f"finds them. Give the path with the export (command line: `--path {domain}=...`), or in "
+            "export_paths of workspace.yaml."
         )
     return Documents((pool.stored,), "text")
 

@@ -81,8 +81,7 @@ def suggest(
 
     Raises:
         CausalMixError: constraints that clash (named), an unknown policy or outcome, a step that is no share,
-        or
-            a state or reference that does not fit the model.
+            or a state or reference that does not fit the model.
     """
     if policy not in POLICIES:
         raise CausalMixError(f"There is no policy {policy!r}; choose one of: {', '.join(POLICIES)}.")
@@ -156,9 +155,12 @@ def _part_of_the_way(limits: Limits, info: PolicyInfo, weights: np.ndarray, step
 
 
 def _stay_words(problem: Problem) -> str:
-    return "Stay: no mixture within reach is predicted to be better" + (
-        " with 95% confidence. More probes narrow the intervals." if problem.confidence else "."
-    )
+    said = "Stay: no mixture within reach is predicted to be better"
+    if problem.confidence:
+        said += " with 95% confidence"
+    if problem.no_harm:
+        said += f" and to keep {', '.join(problem.no_harm)} within what you allow"
+    return said + (". More probes narrow the intervals." if problem.confidence else ".")
 
 
 def _doubt(change: pd.DataFrame) -> list[str]:

@@ -51,10 +51,10 @@ def trust_region(problem: Problem) -> np.ndarray:
 def within_runs(problem: Problem) -> Limits:
     """The limits, narrowed to the weights that runs have tried, widened to hold the reference.
 
-    Outside of what the runs have tried a surface is guessed, and searched there, its errors are what is
-    found. Within it the interval keeps the policy from where few runs are; the range of 98% of the runs, in
-    place of all, left a third more regret in simulated worlds whose best mixture is far. Where nothing would
-    be left, the limits stay.
+    Outside of what the runs have tried a surface is guessed, and searched there, its errors are found. Within
+    it the interval keeps the policy from where few runs are; the range of 98% of the runs, in place of all,
+    left a third more regret in simulated worlds whose best mixture is far. Where nothing would be left, the
+    limits stay.
     """
     limits, tried = problem.limits, problem.model.runs.weights()
     low = np.minimum(np.minimum(tried.min(axis=0), limits.reference), limits.upper)
