@@ -8,7 +8,7 @@ fitted to four fifths of the runs at a time, and the process beside it leaves ou
   95% of the cases whatever the distribution of the errors, and never less than the surface's own quantile.
 - *Effects* are never measured, so no left-out error is like theirs. How many standard errors hold them was
   measured where the truth is known: in simulated worlds of three kinds of laws, randomised and confounded,
-  with 24 to 512 runs. The errors of the process turned out too wide for slopes by a seventh, because its
+  with 24 to 512 runs. The errors of the process turned out too wide for slopes by a sixth, because its
   prior allows for rougher surfaces than laws of mixing are. On top of that they are widened by as much as
   left-out runs of the curator's own were further off than expected, in the root of the mean square.
 - *Changes* from one mixture to another go farther than a point, and what a rough prior adds to a slope evens
@@ -28,7 +28,7 @@ from causalmix_core.effects.estimators.discrepancy import WithError
 from causalmix_core.effects.held_out import FOLDS, LeavesOut, predict_held, repeated_runs, split_runs
 from causalmix_core.effects.sample import Sample
 
-EFFECT_QUANTILE = 1.7
+EFFECT_QUANTILE = 1.65
 """Standard errors that held 95% of true effects in simulated worlds (benchmarks/interval_coverage.py)."""
 FEWEST = 12
 """Left-out runs below which nothing is concluded from them."""

@@ -30,7 +30,7 @@ from causalmix_core.effects.estimators.gp_kernel import (
 
 RUNS_TO_SEARCH, RUNS_TO_FINISH = 192, 512
 """Runs that the search looks at, and that its last steps look at."""
-STEPS, LAST_STEPS = 120, 20
+STEPS, LAST_STEPS = 120, 10
 DRAWS, FEWER_DRAWS = 8, 4
 """Other choices that count: with as many runs as the search looks at, and with more, which leave less."""
 RUNS_THAT_SETTLE = 1024
